@@ -1,0 +1,188 @@
+// The public API of each package, one committed text file per subpath: packages/<package>/api/<subpath>.api.md.
+// A change of it is then a visible part of a review. `--write` brings the files up to date; without it a difference fails.
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import ts from 'typescript'
+import { listPublicPackages, listSubpaths, root, type Subpath } from './workspace.ts'
+
+const write = process.argv.includes('--write')
+const printer = ts.createPrinter({ removeComments: true })
+const packages = listPublicPackages()
+const program = createProgram(packages.flatMap((each) => listSubpaths(each).map(({ source }) => source)))
+const checker = program.getTypeChecker()
+const declarationFiles = emitDeclarations()
+const scopes = new Map<string, Map<string, ts.Symbol>>()
+
+let differences = 0
+for (const each of packages) {
+  const folder = join(each.path, 'api')
+  const subpaths = listSubpaths(each)
+  const exported = new Set(subpaths.flatMap(exportsOf).flatMap(({ target }) => target.declarations ?? []))
+  const expected = new Map(
+    subpaths.map((subpath) => [`${subpath.fileName}.api.md`, report(subpath, each.path, exported)]),
+  )
+  for (const [fileName, text] of expected) compare(join(folder, fileName), text)
+  for (const fileName of globSync('*.api.md', { cwd: folder })) {
+    if (!expected.has(fileName)) compare(join(folder, fileName), undefined)
+  }
+}
+if (differences > 0 && !write) {
+  console.log('If the change is meant: `npm run api`, commit the result, and describe it in a changeset.')
+  process.exitCode = 1
+}
+
+function compare(file: string, text: string | undefined): void {
+  const before = existsSync(file) ? readFileSync(file, 'utf8') : undefined
+  if (before === text) return
+  differences++
+  console.log(`${write ? 'wrote' : 'differs'}: ${relative(root, file)}`)
+  if (!write) printDifference(before ?? '', text ?? '')
+  else if (text === undefined) rmSync(file)
+  else {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text)
+  }
+}
+
+/** Lines that only one side has: enough to see what changed. */
+function printDifference(before: string, after: string): void {
+  const old = before.split('\n')
+  const current = after.split('\n')
+  for (const line of old.filter((each) => !current.includes(each))) console.log(`  - ${line}`)
+  for (const line of current.filter((each) => !old.includes(each))) console.log(`  + ${line}`)
+}
+
+function createProgram(entries: readonly string[]): ts.Program {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), (file) => readFileSync(file, 'utf8'))
+  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root)
+  return ts.createProgram([...entries], {
+    ...options,
+    noEmit: false,
+    emitDeclarationOnly: true,
+    sourceMap: false,
+  })
+}
+
+/** Source path → its declaration file, in which every type is written out and no function has a body. */
+function emitDeclarations(): Map<string, ts.SourceFile> {
+  const files = new Map<string, ts.SourceFile>()
+  program.emit(undefined, (name, text, _mark, _onError, sources) => {
+    const source = sources?.[0]
+    if (!source) return
+    files.set(source.fileName, ts.createSourceFile(name, text, ts.ScriptTarget.ES2023, true))
+  })
+  return files
+}
+
+function exportsOf({ source }: Subpath): { name: string; target: ts.Symbol }[] {
+  const entry = program.getSourceFile(source)
+  const module = entry && checker.getSymbolAtLocation(entry)
+  const symbols = module ? checker.getExportsOfModule(module) : []
+  return symbols.map((symbol) => ({ name: symbol.name, target: resolveAlias(symbol) }))
+}
+
+/** `exported` holds what any subpath of the package exports: a subpath may well speak of what another one exports. */
+function report(subpath: Subpath, packagePath: string, exported: ReadonlySet<ts.Declaration>): string {
+  const blocks: string[] = []
+  const reached = new Map<string, string>()
+  for (const { name, target } of exportsOf(subpath).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    const declarations = target.declarations ?? []
+    const file = declarations[0]?.getSourceFile().fileName ?? ''
+    if (!file.startsWith(`${packagePath}/`)) {
+      blocks.push(`export { ${name} } from '${owner(file)}';`)
+      continue
+    }
+    const renamed = name === target.name ? '' : `// exported as ${name}\n`
+    const statements = declarationsNamed(file, target.name)
+    blocks.push(renamed + statements.map(({ text }) => text).join('\n'))
+    for (const { node, file: from } of statements) collectReached(node, from, exported, reached, packagePath)
+  }
+  const hidden = [...reached].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text)
+  const tail =
+    hidden.length > 0
+      ? `\n\nNot exported, but part of what the exported names promise:\n\n\`\`\`ts\n${hidden.join('\n\n')}\n\`\`\``
+      : ''
+  return `# ${subpath.specifier}\n\nGenerated by \`npm run api\`.\n\n\`\`\`ts\n${blocks.join('\n\n')}\n\`\`\`${tail}\n`
+}
+
+/** The types of this package that a declaration names without exporting them, and those that these name in turn. */
+function collectReached(
+  node: ts.Node,
+  file: string,
+  exported: ReadonlySet<ts.Declaration>,
+  reached: Map<string, string>,
+  packagePath: string,
+): void {
+  const visit = (child: ts.Node): void => {
+    if (ts.isIdentifier(child)) {
+      const symbol = scopeOf(file).get(child.text)
+      for (const declaration of symbol?.declarations ?? []) {
+        const from = declaration.getSourceFile().fileName
+        const name = symbol?.name ?? child.text
+        const key = `${name} ${from}`
+        if (exported.has(declaration) || reached.has(key) || !from.startsWith(`${packagePath}/`)) continue
+        for (const statement of declarationsNamed(from, name)) {
+          reached.set(key, statement.text)
+          collectReached(statement.node, from, exported, reached, packagePath)
+        }
+      }
+    }
+    ts.forEachChild(child, visit)
+  }
+  visit(node)
+}
+
+/** What the top level of a source file can name: its own declarations and its imports, aliases resolved. */
+function scopeOf(file: string): Map<string, ts.Symbol> {
+  const known = scopes.get(file)
+  if (known) return known
+  const scope = new Map<string, ts.Symbol>()
+  scopes.set(file, scope)
+  const source = program.getSourceFile(file)
+  if (!source) return scope
+  const flags: ts.SymbolFlags = ts.SymbolFlags.Type | ts.SymbolFlags.Value | ts.SymbolFlags.Alias
+  for (const symbol of checker.getSymbolsInScope(source.endOfFileToken, flags)) {
+    const isOfFile = symbol.declarations?.some((declaration) => declaration.getSourceFile() === source)
+    if (isOfFile) scope.set(symbol.name, resolveAlias(symbol))
+  }
+  return scope
+}
+
+function declarationsNamed(file: string, name: string): { node: ts.Statement; text: string; file: string }[] {
+  const tree = declarationFiles.get(file)
+  if (!tree) return []
+  return tree.statements
+    .filter((statement) => declares(statement, name))
+    .map((node) => ({
+      node,
+      file,
+      text: printer
+        .printNode(ts.EmitHint.Unspecified, node, tree)
+        .replaceAll(/^ {4,}/gm, (indent) => ' '.repeat(indent.length / 2)),
+    }))
+}
+
+function declares(statement: ts.Statement, name: string): boolean {
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.some(
+      (each) => ts.isIdentifier(each.name) && each.name.text === name,
+    )
+  }
+  const isNamed =
+    ts.isFunctionDeclaration(statement) ||
+    ts.isClassDeclaration(statement) ||
+    ts.isInterfaceDeclaration(statement) ||
+    ts.isTypeAliasDeclaration(statement) ||
+    ts.isEnumDeclaration(statement)
+  return isNamed && statement.name?.text === name
+}
+
+function resolveAlias(symbol: ts.Symbol): ts.Symbol {
+  return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+}
+
+function owner(file: string): string {
+  const own = packages.find(({ path }) => file.startsWith(`${path}/`))
+  if (own) return own.manifest.name
+  return /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(file)?.[1] ?? relative(root, file)
+}
