@@ -1,0 +1,2 @@
+export { type McpUpstream, type McpUpstreamOptions, startMcpUpstream } from './http-upstream.ts'
+export type { Cancellation, ReceivedRequest, UpstreamEra } from './upstream-state.ts'
