@@ -1,0 +1,105 @@
+import {
+  type JsonObject,
+  principalKey,
+  type RequestContext,
+  type SallyportError,
+  UpstreamError,
+} from '@sallyport/core'
+import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
+import type { LegacySession } from '../legacy/legacy-session.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { UpstreamTable } from '../upstream/upstream-table.ts'
+import { isStdioServer } from '@sallyport/core'
+import { isRecord } from '../wire/client-message.ts'
+import type { Asker } from './catalog.ts'
+import type { ListKind } from './list-kind.ts'
+
+export interface AskerOptions {
+  readonly upstreams: UpstreamTable
+  readonly listMs: number
+  /** Servers get credentials of the caller, so what they list may be the caller's own. */
+  readonly perPrincipal: boolean
+}
+
+/** Lists that announce their changes are kept for long, others so that a burst of requests is answered once. */
+const KEEP_ANNOUNCED_MS = 60_000
+const KEEP_SILENT_MS = 5_000
+
+export function legacyAsker(session: LegacySession, options: AskerOptions): Asker {
+  const { upstreams, listMs, perPrincipal } = options
+  const { context } = session
+  return {
+    context,
+    scope: JSON.stringify([
+      'legacy',
+      session.protocolVersion,
+      session.initializeParams['capabilities'] ?? null,
+      perPrincipal ? session.owner : '',
+    ]),
+    ask(server, method, params) {
+      const upstream = upstreams.get(server)
+      if (upstream === undefined) return Promise.resolve(gone(server))
+      const peer = session.peer(upstream)
+      // whoever keeps a list must hear of its change
+      if (!isStdioServer(upstream.definition)) peer.listen()
+      return limited(server, context, method, params, [], listMs, {
+        send: (call) => peer.send(call),
+        cancel: (call) => peer.cancel(call, 'timeout'),
+      })
+    },
+    keepMs: (server, list) => keepMs(upstreams.get(server), list),
+  }
+}
+
+export function modernAsker(context: RequestContext, meta: JsonObject, options: AskerOptions): Asker {
+  const { upstreams, listMs } = options
+  return {
+    context,
+    scope: JSON.stringify(['modern', context.protocolVersion, meta, principalKey(context.principal)]),
+    ask(server, method, params) {
+      const upstream = upstreams.get(server)
+      if (upstream === undefined) return Promise.resolve(gone(server))
+      const link = upstream.modern(context.principal.tenant)
+      return limited(server, context, method, { ...params, _meta: meta }, [], listMs, {
+        send: (call) => link.send(call),
+        cancel: (call) => link.cancel(call, 'timeout'),
+      })
+    },
+    keepMs: () => 0,
+  }
+}
+
+function keepMs(upstream: Upstream | undefined, list: ListKind): number {
+  const facts = upstream?.knownEra?.legacy
+  const capability =
+    facts === undefined || facts === 'untried' ? undefined : facts.capabilities[list.capability]
+  return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
+}
+
+function limited(
+  server: string,
+  context: RequestContext,
+  method: string,
+  params: unknown,
+  headers: readonly string[],
+  timeoutMs: number,
+  link: { send: (call: InternalCall) => void; cancel: (call: InternalCall) => void },
+): Promise<InternalAnswer | SallyportError> {
+  return new Promise((resolve) => {
+    const call = new InternalCall(server, context, method, params, headers, (answer) => {
+      clearTimeout(timer)
+      resolve(answer)
+    })
+    const timer = setTimeout(() => {
+      link.cancel(call)
+      call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, `did not answer ${method} in time`))
+    }, timeoutMs)
+    link.send(call)
+  })
+}
+
+function gone(server: string): UpstreamError {
+  return new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', server, 'is not configured any more', {
+    retrySafe: true,
+  })
+}

@@ -1,0 +1,117 @@
+import { SallyportError } from '@sallyport/core'
+import type { ServerFacts } from '../upstream/era.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { isRecord } from '../wire/client-message.ts'
+import { LATEST_LEGACY, LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS } from '../wire/protocol.ts'
+
+export interface Introduction {
+  readonly serverInfo: { readonly name: string; readonly version: string }
+}
+
+/** Waits until every server has been asked what it speaks, but not longer than a slow one may hold up the others. */
+export async function settled(upstreams: readonly Upstream[], waitMs: number): Promise<void> {
+  const asked = Promise.all(upstreams.map((upstream) => upstream.knownEra ?? upstream.era()))
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, waitMs)
+  })
+  await Promise.race([asked, late])
+  clearTimeout(timer)
+}
+
+/**
+ * The servers for whose sake the aggregated endpoint cannot be used in the modern era: they speak the legacy one only, and
+ * a client that is served without them would not know what it misses.
+ */
+export function legacyOnly(upstreams: readonly Upstream[]): readonly string[] {
+  return upstreams.flatMap(({ name, knownEra }) =>
+    knownEra !== undefined && knownEra.modern === undefined ? [name] : [],
+  )
+}
+
+/** Result of `initialize` on the aggregated endpoint. */
+export function initializeResult(upstreams: readonly Upstream[], wanted: unknown, own: Introduction): string {
+  const facts = upstreams.map((upstream) => factsIn(upstream, 'legacy'))
+  const instructions = joinInstructions(upstreams, facts)
+  return JSON.stringify({
+    protocolVersion: negotiate(wanted),
+    capabilities: joinCapabilities(facts, 'legacy'),
+    serverInfo: own.serverInfo,
+    ...(instructions !== '' && { instructions }),
+  })
+}
+
+/** Result of `server/discover` on the aggregated endpoint. */
+export function discoverResult(upstreams: readonly Upstream[], own: Introduction): string {
+  const facts = upstreams.map((upstream) => factsIn(upstream, 'modern'))
+  const instructions = joinInstructions(upstreams, facts)
+  return JSON.stringify({
+    resultType: 'complete',
+    supportedVersions: supportedVersions(upstreams),
+    capabilities: joinCapabilities(facts, 'modern'),
+    ...(instructions !== '' && { instructions }),
+    ttlMs: 0,
+    cacheScope: 'private',
+    _meta: { [META_SERVER_INFO]: own.serverInfo },
+  })
+}
+
+/** What a client may use on the aggregated endpoint now. */
+export function supportedVersions(upstreams: readonly Upstream[]): readonly string[] {
+  const legacy = upstreams.every(({ knownEra }) => knownEra?.legacy !== undefined || knownEra === undefined)
+  const modern = legacyOnly(upstreams).length === 0
+  return [...(modern ? MODERN_VERSIONS : []), ...(legacy || !modern ? LEGACY_VERSIONS : [])]
+}
+
+export function negotiate(wanted: unknown): string {
+  return typeof wanted === 'string' && LEGACY_VERSIONS.includes(wanted) ? wanted : LATEST_LEGACY
+}
+
+function factsIn(upstream: Upstream, era: 'legacy' | 'modern'): ServerFacts | undefined {
+  const verdict = upstream.knownEra
+  if (verdict === undefined || SallyportError.isInstance(verdict)) return undefined
+  if (era === 'modern') return verdict.modern
+  return verdict.legacy === 'untried' ? verdict.modern : verdict.legacy
+}
+
+/** A server that has not been asked yet may turn out to have anything. */
+function joinCapabilities(
+  facts: readonly (ServerFacts | undefined)[],
+  era: 'legacy' | 'modern',
+): Readonly<Record<string, unknown>> {
+  const has = (name: string) => facts.some((it) => it === undefined || name in it.capabilities)
+  const subscribe = facts.some((it) => {
+    const resources = it?.capabilities['resources']
+    return it === undefined || (isRecord(resources) && resources['subscribe'] === true)
+  })
+  return {
+    ...(has('tools') && { tools: { listChanged: true } }),
+    ...(has('prompts') && { prompts: { listChanged: true } }),
+    ...(has('resources') && { resources: { listChanged: true, ...(subscribe && { subscribe: true }) } }),
+    ...(has('completions') && { completions: {} }),
+    ...(era === 'legacy' && has('logging') && { logging: {} }),
+    ...joinExtensions(facts),
+  }
+}
+
+/** Extensions whose messages go through unchanged. Tasks are addressed by an id that names no server, so they are left out. */
+function joinExtensions(facts: readonly (ServerFacts | undefined)[]): Readonly<Record<string, unknown>> {
+  const all = facts.flatMap((it) => {
+    const extensions = it?.capabilities['extensions']
+    return isRecord(extensions) ? Object.entries(extensions) : []
+  })
+  const kept = all.filter(([name]) => name !== 'io.modelcontextprotocol/tasks')
+  return kept.length === 0 ? {} : { extensions: Object.fromEntries(kept) }
+}
+
+function joinInstructions(
+  upstreams: readonly Upstream[],
+  facts: readonly (ServerFacts | undefined)[],
+): string {
+  return upstreams
+    .flatMap(({ name }, index) => {
+      const text = facts[index]?.instructions
+      return text === undefined ? [] : [`# ${name}\n\n${text}`]
+    })
+    .join('\n\n')
+}

@@ -1,0 +1,232 @@
+import type { Logger } from '@sallyport/core'
+import type { Call } from '../call/call.ts'
+import type { Flow } from '../call/flow.ts'
+import { InternalCall } from '../call/internal-call.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { UpstreamTable } from '../upstream/upstream-table.ts'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { META_SUBSCRIPTION, RpcCode } from '../wire/protocol.ts'
+import type { MessageScan } from '../wire/scan-message.ts'
+import { splice } from '../wire/splice.ts'
+import { suitsAfterAsking } from './candidates.ts'
+import { envelopeOf } from './envelope.ts'
+
+export interface ListenOptions {
+  readonly upstreams: UpstreamTable
+  readonly logger: Logger
+  /** A server's lists have changed. */
+  readonly onListChanged: (tenant: string, server: string) => void
+  /** How long the acknowledgement waits for servers that are slow to give theirs. */
+  readonly acknowledgeMs: number
+}
+
+/** What a client asked to hear about (2026-07-28 basic/patterns/subscriptions). */
+interface Filter {
+  readonly toolsListChanged: boolean
+  readonly promptsListChanged: boolean
+  readonly resourcesListChanged: boolean
+  readonly resourceSubscriptions: readonly string[]
+}
+
+const RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 30_000
+
+/** Subscriptions of the modern era on the aggregated endpoint: one stream for the client, one towards each server. */
+export class Listeners {
+  readonly #options: ListenOptions
+  readonly #open = new Set<Subscription>()
+
+  constructor(options: ListenOptions) {
+    this.#options = options
+  }
+
+  listen(flow: Flow): void {
+    const filter = readFilter(flow.message.params['notifications'])
+    if (filter === undefined) {
+      flow.reject(400, {
+        code: RpcCode.invalidParams,
+        message: 'params.notifications must be a notification filter',
+      })
+      return
+    }
+    flow.begin(undefined, undefined, () => {
+      const subscription = new Subscription(flow, filter, this.#options)
+      this.#open.add(subscription)
+      flow.onSettled = () => {
+        this.#open.delete(subscription)
+        subscription.close()
+      }
+      void subscription.start()
+    })
+  }
+
+  /** A notification of a server; true if it belongs to a subscription of this kind. */
+  notice(message: Buffer, scan: MessageScan, call: Call): boolean {
+    for (const subscription of this.#open) if (subscription.notice(message, scan, call)) return true
+    return false
+  }
+
+  /** The set of servers has changed, and with it every list. */
+  serversChanged(): void {
+    for (const subscription of this.#open) subscription.serversChanged()
+  }
+
+  /** Ends all subscriptions the graceful way, with a result. */
+  close(): void {
+    for (const subscription of [...this.#open]) subscription.complete()
+  }
+}
+
+interface Leg {
+  readonly upstream: Upstream
+  call: InternalCall | undefined
+  acknowledged: Filter | undefined
+  timer: NodeJS.Timeout | undefined
+}
+
+class Subscription {
+  readonly #flow: Flow
+  readonly #filter: Filter
+  readonly #options: ListenOptions
+  readonly #legs = new Map<string, Leg>()
+  #acknowledged = false
+  #closed = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(flow: Flow, filter: Filter, options: ListenOptions) {
+    this.#flow = flow
+    this.#filter = filter
+    this.#options = options
+  }
+
+  async start(): Promise<void> {
+    this.#timer = setTimeout(() => this.#acknowledge(), this.#options.acknowledgeMs)
+    await this.#join()
+    if (this.#legs.size === 0) this.#acknowledge()
+  }
+
+  serversChanged(): void {
+    for (const [name, leg] of this.#legs) {
+      if (this.#options.upstreams.get(name) !== leg.upstream) this.#leave(leg)
+    }
+    void this.#join()
+    const kinds = ['tools', 'prompts', 'resources'] as const
+    for (const kind of kinds) {
+      if (this.#filter[`${kind}ListChanged`]) this.#send(`notifications/${kind}/list_changed`, {})
+    }
+  }
+
+  notice(message: Buffer, scan: MessageScan, call: Call): boolean {
+    const leg = [...this.#legs.values()].find((it) => it.call === call)
+    if (leg === undefined) return false
+    const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
+    if (method === 'notifications/subscriptions/acknowledged') {
+      const params = parseJson(message.subarray(scan.paramsStart, scan.paramsEnd))
+      leg.acknowledged = readFilter(isRecord(params) ? params['notifications'] : undefined)
+      if ([...this.#legs.values()].every((it) => it.acknowledged !== undefined)) this.#acknowledge()
+      return true
+    }
+    if (method.endsWith('/list_changed')) {
+      this.#options.onListChanged(this.#flow.context.principal.tenant, leg.upstream.name)
+    }
+    // nothing may come before the acknowledgement
+    this.#acknowledge()
+    if (scan.subscriptionStart >= 0) {
+      this.#flow.interim(splice(message, [scan.subscriptionStart, scan.subscriptionEnd, this.#flow.idText]))
+    }
+    return true
+  }
+
+  complete(): void {
+    const id: unknown = parseJson(Buffer.from(this.#flow.idText))
+    this.#flow.answer(JSON.stringify({ resultType: 'complete', _meta: { [META_SUBSCRIPTION]: id } }))
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    for (const leg of this.#legs.values()) this.#leave(leg)
+  }
+
+  async #join(): Promise<void> {
+    const wanted = this.#options.upstreams.all().filter(({ name }) => !this.#legs.has(name))
+    await Promise.all(
+      wanted.map(async (upstream) => {
+        const suited = await Promise.all(
+          ['tools', 'prompts', 'resources'].map((capability) =>
+            suitsAfterAsking(upstream, 'modern', capability),
+          ),
+        )
+        if (this.#closed || this.#legs.has(upstream.name) || !suited.includes(true)) return
+        const leg: Leg = { upstream, call: undefined, acknowledged: undefined, timer: undefined }
+        this.#legs.set(upstream.name, leg)
+        this.#open(leg, RETRY_MS)
+      }),
+    )
+  }
+
+  #open(leg: Leg, retryMs: number): void {
+    if (this.#closed || this.#legs.get(leg.upstream.name) !== leg) return
+    const { upstream } = leg
+    const { context, message } = this.#flow
+    const params = { notifications: wireFilter(this.#filter), _meta: envelopeOf(message.params) }
+    leg.call = new InternalCall(upstream.name, context, 'subscriptions/listen', params, [], (answer) => {
+      leg.call = undefined
+      if (this.#closed) return
+      // the server does not do this at all: nothing to wait for
+      if ('error' in answer) {
+        leg.acknowledged = readFilter({})
+        if ([...this.#legs.values()].every((it) => it.acknowledged !== undefined)) this.#acknowledge()
+        return
+      }
+      this.#options.logger.debug('a subscription broke off', { server: upstream.name })
+      leg.timer = setTimeout(() => this.#open(leg, Math.min(retryMs * 2, LONGEST_RETRY_MS)), retryMs)
+    })
+    upstream.modern(context.principal.tenant).send(leg.call, 0)
+  }
+
+  #leave(leg: Leg): void {
+    clearTimeout(leg.timer)
+    this.#legs.delete(leg.upstream.name)
+    const { call } = leg
+    leg.call = undefined
+    if (call !== undefined)
+      leg.upstream.modern(this.#flow.context.principal.tenant).cancel(call, 'nobody listens')
+  }
+
+  #acknowledge(): void {
+    if (this.#acknowledged || this.#closed) return
+    this.#acknowledged = true
+    clearTimeout(this.#timer)
+    const agreed = [...this.#legs.values()].flatMap(({ acknowledged }) => acknowledged ?? [])
+    const uris = new Set(agreed.flatMap((filter) => filter.resourceSubscriptions))
+    // lists also change when the gateway's servers do, so what was asked for about lists is always honoured
+    const notifications = wireFilter({ ...this.#filter, resourceSubscriptions: [...uris] })
+    this.#send('notifications/subscriptions/acknowledged', { notifications })
+  }
+
+  #send(method: string, params: Readonly<Record<string, unknown>>): void {
+    if (method !== 'notifications/subscriptions/acknowledged') this.#acknowledge()
+    const id: unknown = parseJson(Buffer.from(this.#flow.idText))
+    const message = { jsonrpc: '2.0', method, params: { ...params, _meta: { [META_SUBSCRIPTION]: id } } }
+    this.#flow.interim(Buffer.from(JSON.stringify(message)))
+  }
+}
+
+function readFilter(value: unknown): Filter | undefined {
+  if (!isRecord(value)) return undefined
+  const uris = value['resourceSubscriptions'] ?? []
+  if (!Array.isArray(uris) || !uris.every((uri) => typeof uri === 'string')) return undefined
+  return {
+    toolsListChanged: value['toolsListChanged'] === true,
+    promptsListChanged: value['promptsListChanged'] === true,
+    resourcesListChanged: value['resourcesListChanged'] === true,
+    resourceSubscriptions: uris,
+  }
+}
+
+function wireFilter(filter: Filter): Readonly<Record<string, unknown>> {
+  const { resourceSubscriptions, ...flags } = filter
+  const set = Object.entries(flags).filter(([, wanted]) => wanted)
+  return { ...Object.fromEntries(set), ...(resourceSubscriptions.length > 0 && { resourceSubscriptions }) }
+}

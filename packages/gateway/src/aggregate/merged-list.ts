@@ -1,0 +1,216 @@
+import {
+  type GatewayInterceptor,
+  type JsonObject,
+  type ListedDefinition,
+  type Logger,
+  SallyportError,
+} from '@sallyport/core'
+import type { Flow } from '../call/flow.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { UpstreamTable } from '../upstream/upstream-table.ts'
+import { RpcCode } from '../wire/protocol.ts'
+import { suits, suitsAfterAsking } from './candidates.ts'
+import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
+import type { CursorSeal } from './cursor.ts'
+import type { ListKind } from './list-kind.ts'
+import { cursorBinding, type Way } from './way.ts'
+
+export interface MergedListOptions {
+  readonly upstreams: UpstreamTable
+  readonly catalog: Catalog
+  readonly cursors: CursorSeal
+  readonly interceptors: readonly GatewayInterceptor[]
+  readonly logger: Logger
+}
+
+/** `_meta` key under which a list names the servers that it lacks. */
+const META_UNAVAILABLE = 'sallyport/unavailable'
+
+/**
+ * Answers a list of the aggregated endpoint. The lists of all servers stand in one page, in the order of the registry; a
+ * server with a very long list is continued in further pages. A server that does not answer in time is left out,
+ * and named in the result.
+ */
+export function answerList(flow: Flow, list: ListKind, way: Way, options: MergedListOptions): void {
+  const { cursor } = flow.message.params
+  if (cursor !== undefined && typeof cursor !== 'string') {
+    flow.reject(flow.context.era === 'modern' ? 400 : 200, {
+      code: RpcCode.invalidParams,
+      message: 'params.cursor must be a string',
+    })
+    return
+  }
+  flow.begin(undefined, undefined, () => {
+    const asker = way.asker()
+    const fail = (error: unknown) => flow.fail(error)
+    if (cursor !== undefined) nextPage(flow, list, asker, cursor, options).catch(fail)
+    else {
+      const known = knownEntries(asker, list, options)
+      if (known !== undefined && plain(options)) flow.answer(joined(flow, list, known, [], options))
+      else firstPage(flow, list, asker, options).catch(fail)
+    }
+  })
+}
+
+/** All entries, if none of them has to be waited for. */
+function knownEntries(
+  asker: Asker,
+  list: ListKind,
+  options: MergedListOptions,
+): readonly CatalogEntry[] | undefined {
+  const entries: CatalogEntry[] = []
+  for (const upstream of options.upstreams.all()) {
+    const suited = suits(upstream, asker.context.era, list.capability)
+    if (suited === false) continue
+    const entry = suited === true ? options.catalog.known(asker, upstream.name, list) : undefined
+    if (entry === undefined) return undefined
+    entries.push(entry)
+  }
+  return entries
+}
+
+async function firstPage(
+  flow: Flow,
+  list: ListKind,
+  asker: Asker,
+  options: MergedListOptions,
+): Promise<void> {
+  const { upstreams, catalog, logger } = options
+  const unavailable: string[] = []
+  const one = async (upstream: Upstream): Promise<readonly CatalogEntry[]> => {
+    const suited = await suitsAfterAsking(upstream, asker.context.era, list.capability)
+    if (suited === false) return []
+    const entry = suited === true ? await catalog.get(asker, upstream.name, list) : suited
+    if (!SallyportError.isInstance(entry)) return [entry]
+    unavailable.push(upstream.name)
+    logger.warn('server is left out of a list', {
+      server: upstream.name,
+      list: list.method,
+      error: entry.message,
+    })
+    return []
+  }
+  const entries = (await Promise.all(upstreams.all().map(one))).flat()
+  const shown = await afterInterceptors(flow, list, entries, options)
+  flow.answer(joined(flow, list, shown, unavailable.sort(), options))
+}
+
+async function nextPage(
+  flow: Flow,
+  list: ListKind,
+  asker: Asker,
+  cursor: string,
+  options: MergedListOptions,
+): Promise<void> {
+  const position = options.cursors.open(cursor, cursorBinding(flow))
+  const upstream = position === undefined ? undefined : options.upstreams.get(position.server)
+  if (position === undefined || upstream === undefined) {
+    flow.reject(200, {
+      code: RpcCode.invalidParams,
+      message: 'the cursor is not valid here; start again without one',
+    })
+    return
+  }
+  const entry = await options.catalog.page(asker, upstream.name, list, position.cursor)
+  if (SallyportError.isInstance(entry)) {
+    flow.fail(entry)
+    return
+  }
+  // after this server's list, the next one that had more than fitted into the first page
+  const followers: CatalogEntry[] = []
+  if (entry.nextCursor === undefined) {
+    const all = options.upstreams.all()
+    for (const other of all.slice(all.indexOf(upstream) + 1)) {
+      const more = await catalogEntry(other, asker, list, options)
+      if (more?.nextCursor !== undefined)
+        followers.push({ ...more, definitions: [], json: '', names: new Map() })
+    }
+  }
+  const shown = await afterInterceptors(flow, list, [entry, ...followers], options)
+  flow.answer(joined(flow, list, shown, [], options))
+}
+
+async function catalogEntry(
+  upstream: Upstream,
+  asker: Asker,
+  list: ListKind,
+  options: MergedListOptions,
+): Promise<CatalogEntry | undefined> {
+  if ((await suitsAfterAsking(upstream, asker.context.era, list.capability)) !== true) return undefined
+  const entry = await options.catalog.get(asker, upstream.name, list)
+  return SallyportError.isInstance(entry) ? undefined : entry
+}
+
+function plain({ interceptors }: MergedListOptions): boolean {
+  return interceptors.every((interceptor) => interceptor.list === undefined)
+}
+
+async function afterInterceptors(
+  flow: Flow,
+  list: ListKind,
+  entries: readonly CatalogEntry[],
+  options: MergedListOptions,
+): Promise<readonly CatalogEntry[]> {
+  if (plain(options)) return entries
+  let listed: readonly ListedDefinition[] = entries.flatMap(({ server, definitions }) =>
+    definitions.map((definition) => ({ server, definition })),
+  )
+  for (const interceptor of options.interceptors) {
+    listed = (await interceptor.list?.(flow.context, list.kind, listed)) ?? listed
+  }
+  const shown = listed
+  return entries.map((entry) => {
+    const definitions = shown
+      .filter(({ server }) => server === entry.server)
+      .map(({ definition }) => definition)
+    return { ...entry, definitions, json: jsonOf(definitions), isPublic: false }
+  })
+}
+
+function joined(
+  flow: Flow,
+  list: ListKind,
+  entries: readonly CatalogEntry[],
+  unavailable: readonly string[],
+  options: MergedListOptions,
+): string {
+  const parts = [
+    `"${list.kind}":[${(list.named ? entries : withoutRepeated(entries))
+      .map(({ json }) => json)
+      .filter((json) => json !== '')
+      .join(',')}]`,
+  ]
+  const unfinished = entries.find(({ nextCursor }) => nextCursor !== undefined)
+  if (unfinished?.nextCursor !== undefined) {
+    const position = { server: unfinished.server, cursor: unfinished.nextCursor }
+    parts.push(`"nextCursor":${JSON.stringify(options.cursors.seal(position, cursorBinding(flow)))}`)
+  }
+  if (flow.context.era === 'modern') {
+    const ttlMs = entries.length === 0 ? 0 : Math.min(...entries.map((entry) => entry.ttlMs))
+    const scope = entries.length > 0 && entries.every((entry) => entry.isPublic) ? 'public' : 'private'
+    parts.push(
+      `"resultType":"complete","ttlMs":${unavailable.length > 0 ? 0 : ttlMs},"cacheScope":"${scope}"`,
+    )
+  }
+  if (unavailable.length > 0) parts.push(`"_meta":${JSON.stringify({ [META_UNAVAILABLE]: unavailable })}`)
+  return `{${parts.join(',')}}`
+}
+
+/** A URI that two servers list leads to the first of them, so it is shown once. */
+function withoutRepeated(entries: readonly CatalogEntry[]): readonly CatalogEntry[] {
+  if (entries.length < 2) return entries
+  const seen = new Set<unknown>()
+  return entries.map((entry) => {
+    const definitions = entry.definitions.filter(({ uri, uriTemplate }) => {
+      const key = uri ?? uriTemplate
+      return !seen.has(key) && seen.add(key)
+    })
+    return definitions.length === entry.definitions.length
+      ? entry
+      : { ...entry, definitions, json: jsonOf(definitions) }
+  })
+}
+
+function jsonOf(definitions: readonly JsonObject[]): string {
+  return definitions.map((definition) => JSON.stringify(definition)).join(',')
+}

@@ -1,0 +1,18 @@
+import { principalKey } from '@sallyport/core'
+import type { Flow } from '../call/flow.ts'
+import type { LegacySession } from '../legacy/legacy-session.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { Asker } from './catalog.ts'
+
+/** How calls of one caller get to servers. */
+export interface Way {
+  readonly asker: () => Asker
+  readonly send: (upstream: Upstream) => (flow: Flow) => void
+  readonly speaks: (upstream: Upstream) => boolean
+  readonly session: LegacySession | undefined
+}
+
+/** What a cursor is bound to. */
+export function cursorBinding(flow: Flow): string {
+  return JSON.stringify([principalKey(flow.context.principal), flow.method])
+}

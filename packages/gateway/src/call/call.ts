@@ -1,0 +1,23 @@
+import type { RequestContext, SallyportError } from '@sallyport/core'
+import type { MessageScan } from '../wire/scan-message.ts'
+import type { Edit } from '../wire/splice.ts'
+
+/** A request on its way to one MCP server, as the links to servers see it. */
+export interface Call {
+  readonly context: RequestContext
+  readonly method: string
+  /** The message as the caller wrote it. */
+  readonly bytes: Buffer
+  readonly scan: MessageScan
+  /** What has to be replaced in it before this server gets it; links add the ids of their own. */
+  readonly edits: readonly Edit[]
+  /** The `id` as the caller spelled it. */
+  readonly idText: Uint8Array
+  /** Name and value, in turn, of headers that an HTTP server gets with it. */
+  readonly headers: readonly string[]
+  interim(message: Buffer, scan: MessageScan): void
+  /** `response` carries the caller's id. */
+  final(response: Buffer, scan: MessageScan, status: number): void
+  fail(error: SallyportError): void
+  pause(retryMs: number | undefined): void
+}

@@ -1,0 +1,61 @@
+import type { GatewayInterceptor } from '@sallyport/core'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { type Edit, splice } from '../wire/splice.ts'
+import { encodeHeaderValue } from '../wire/header-value.ts'
+import type { Flow } from './flow.ts'
+import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
+
+export interface Route {
+  readonly server: string
+  /** Name or URI as the server knows it. */
+  readonly target: string | undefined
+  readonly edits: readonly Edit[]
+  readonly send: (flow: Flow) => void
+}
+
+/** Records the intent, lets interceptors have their say, sends. The one way from a route to a server. */
+export function forward(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
+  flow.edits = route.edits
+  flow.begin(route.server, route.target, () => {
+    if (interceptors.length === 0) {
+      route.send(flow)
+      return
+    }
+    intercept(flow, route, interceptors)
+  })
+}
+
+function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
+  if (flow.edits.length > 0) flow.rewrite(splice(flow.bytes, ...flow.edits))
+  const parsed = parseJson(flow.bytes)
+  const params = isRecord(parsed) && isJsonObject(parsed['params']) ? parsed['params'] : {}
+  const call = { method: flow.method, server: route.server, params }
+  runRequestPhase(interceptors, flow.context, call, (result) => {
+    if (flow.settled) return
+    if (result instanceof Error) {
+      flow.fail(result)
+      return
+    }
+    flow.intercepted = result
+    if (result.params !== params) replaceParams(flow, result.params)
+    route.send(flow)
+  })
+}
+
+function replaceParams(flow: Flow, params: Readonly<Record<string, unknown>>): void {
+  const { scan, bytes } = flow
+  const text = JSON.stringify(params)
+  const edit: Edit =
+    scan.paramsStart >= 0
+      ? [scan.paramsStart, scan.paramsEnd, text]
+      : [scan.methodEnd, scan.methodEnd, `,"params":${text}`]
+  flow.rewrite(splice(bytes, edit))
+  const name = params['name'] ?? params['uri']
+  if (typeof name === 'string') flow.headers = withHeader(flow.headers, 'mcp-name', encodeHeaderValue(name))
+}
+
+/** Replaces the value of a header that is there; adds none. */
+export function withHeader(headers: readonly string[], name: string, value: string): readonly string[] {
+  const at = headers.findIndex((entry, index) => index % 2 === 0 && entry === name)
+  return at < 0 ? headers : headers.with(at + 1, value)
+}

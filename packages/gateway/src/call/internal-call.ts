@@ -1,0 +1,92 @@
+import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { requestMessage } from '../wire/json-rpc.ts'
+import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
+import type { Edit } from '../wire/splice.ts'
+import type { Call } from './call.ts'
+
+/** A JSON-RPC error that a server answered to a request of the gateway's own. */
+export interface RpcError {
+  readonly code: number
+  readonly message: string
+  readonly data?: unknown
+}
+
+export type InternalAnswer =
+  | { readonly result: Readonly<Record<string, unknown>>; readonly resultBytes: Buffer }
+  | { readonly error: RpcError }
+
+let counter = 0
+
+/** A request that the gateway makes on its own account (a handshake, a list). Messages on the way are dropped. */
+export class InternalCall implements Call {
+  readonly context: RequestContext
+  readonly method: string
+  readonly bytes: Buffer
+  readonly scan: MessageScan
+  readonly edits: readonly Edit[] = []
+  readonly idText: Uint8Array
+  readonly headers: readonly string[]
+  readonly #server: string
+  readonly #settle: (answer: InternalAnswer | SallyportError) => void
+  #done = false
+
+  constructor(
+    server: string,
+    context: RequestContext,
+    method: string,
+    params: unknown,
+    headers: readonly string[],
+    settle: (answer: InternalAnswer | SallyportError) => void,
+  ) {
+    const id = `sallyport-${++counter}`
+    this.#server = server
+    this.context = context
+    this.method = method
+    this.headers = headers
+    this.bytes = requestMessage(id, method, params)
+    const scan = scanMessage(this.bytes.toString('latin1'))
+    if (scan === undefined) throw new TypeError('a message of the gateway itself cannot be scanned')
+    this.scan = scan
+    this.idText = this.bytes.subarray(scan.idStart, scan.idEnd)
+    this.#settle = settle
+  }
+
+  get settled(): boolean {
+    return this.#done
+  }
+
+  interim(): void {}
+
+  pause(): void {}
+
+  final(response: Buffer): void {
+    this.#finish(() => {
+      const value = parseJson(response)
+      if (isRecord(value) && isRecord(value['result'])) {
+        return { result: value['result'], resultBytes: response }
+      }
+      if (isRecord(value) && isRecord(value['error'])) {
+        const { code, message, data } = value['error']
+        return {
+          error: { code: Number(code), message: String(message), ...(data !== undefined && { data }) },
+        }
+      }
+      return new UpstreamError(
+        'ERR_UPSTREAM_PROTOCOL',
+        this.#server,
+        `no result in the answer to ${this.method}`,
+      )
+    })
+  }
+
+  fail(error: SallyportError): void {
+    this.#finish(() => error)
+  }
+
+  #finish(answer: () => InternalAnswer | SallyportError): void {
+    if (this.#done) return
+    this.#done = true
+    this.#settle(answer())
+  }
+}

@@ -1,0 +1,19 @@
+import { ConfigError } from '@sallyport/core'
+import type { z } from 'zod'
+
+/**
+ * Checks the options of a `createX` function at once, so that a mistake shows before anything starts.
+ * Messages name keys and types, never values: options hold secrets.
+ * @param name what the options belong to; the first part of every path
+ * @throws ConfigError with every mistake
+ */
+export function checkOptions(name: string, schema: z.ZodType, options: unknown): void {
+  const result = schema.safeParse(options)
+  if (result.success) return
+  throw new ConfigError(
+    result.error.issues.map((issue) => ({
+      path: [name, ...issue.path].map(String).join('.'),
+      message: issue.message,
+    })),
+  )
+}

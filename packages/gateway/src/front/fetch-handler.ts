@@ -1,0 +1,111 @@
+import type { BodyFault, ByteStream, HttpExchange } from './http-exchange.ts'
+import type { HttpFront } from './http-front.ts'
+
+/** What a `Request` does not tell. */
+export interface FetchInfo {
+  /** Address of the peer. Without it, nobody counts as being on this machine. */
+  readonly remoteAddress?: string
+}
+
+export function createFetchHandler(
+  front: HttpFront,
+): (request: Request, info?: FetchInfo) => Promise<Response> {
+  return (request, info) =>
+    new Promise((resolve) => {
+      front.handle(new FetchExchange(request, info, resolve))
+    })
+}
+
+class FetchExchange implements HttpExchange {
+  readonly method: string
+  readonly path: string
+  readonly hasQuery: boolean
+  readonly headers: Readonly<Record<string, string>>
+  readonly remoteAddress: string | undefined
+  readonly secure: boolean
+  readonly headerBytes: number
+  onGone: (() => void) | undefined
+  readonly #request: Request
+  readonly #resolve: (response: Response) => void
+
+  constructor(request: Request, info: FetchInfo | undefined, resolve: (response: Response) => void) {
+    const url = new URL(request.url)
+    this.#request = request
+    this.#resolve = resolve
+    this.method = request.method
+    this.path = url.pathname
+    this.hasQuery = url.search !== ''
+    // some servers leave `Host` out of the headers, because it is in the URL
+    this.headers = { host: url.host, ...Object.fromEntries(request.headers) }
+    this.remoteAddress = info?.remoteAddress
+    this.secure = url.protocol === 'https:'
+    this.headerBytes = [...request.headers].reduce(
+      (sum, [name, value]) => sum + name.length + value.length,
+      0,
+    )
+    request.signal.addEventListener('abort', () => this.onGone?.(), { once: true })
+  }
+
+  readBody(limitBytes: number, done: (body: Buffer | BodyFault) => void): void {
+    const request = this.#request
+    if (request.bodyUsed) {
+      done({ fault: 'consumed' })
+      return
+    }
+    if (Number(request.headers.get('content-length') ?? 0) > limitBytes) {
+      done({ fault: 'too-large' })
+      return
+    }
+    void collect(request.body, limitBytes).then(done, () => done({ fault: 'gone' }))
+  }
+
+  respond(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void {
+    const noBody = status === 204 || status === 202 || body === undefined
+    const bytes = typeof body === 'string' ? body : body === undefined ? null : new Uint8Array(body)
+    this.#resolve(new Response(noBody ? null : bytes, { status, headers: { ...headers } }))
+  }
+
+  stream(status: number, headers: Readonly<Record<string, string>>): ByteStream {
+    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+    let closed = false
+    const body = new ReadableStream<Uint8Array>({
+      start: (started) => {
+        controller = started
+      },
+      cancel: () => {
+        closed = true
+        this.onGone?.()
+      },
+    })
+    this.#resolve(new Response(body, { status, headers: { ...headers } }))
+    return {
+      write(chunk) {
+        if (!closed) controller?.enqueue(new Uint8Array(chunk))
+      },
+      end() {
+        if (closed) return
+        closed = true
+        controller?.close()
+      },
+      get bufferedBytes() {
+        // the queue counts chunks; a reader that is far behind is what matters
+        return closed ? 0 : Math.max(0, 1 - (controller?.desiredSize ?? 1)) * 1_024
+      },
+    }
+  }
+}
+
+async function collect(
+  body: ReadableStream<Uint8Array> | null,
+  limitBytes: number,
+): Promise<Buffer | BodyFault> {
+  if (body === null) return Buffer.alloc(0)
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.length
+    if (bytes > limitBytes) return { fault: 'too-large' }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}

@@ -1,0 +1,281 @@
+import {
+  type Authenticator,
+  type Challenge,
+  GatewayError,
+  isChallenge,
+  type Principal,
+  type ProtocolEra,
+} from '@sallyport/core'
+import type { GatewayCore } from '../gateway-core.ts'
+import { errorOnWire } from '../wire/error-on-wire.ts'
+import { errorMessage } from '../wire/json-rpc.ts'
+import { RpcCode } from '../wire/protocol.ts'
+import { checkHost } from './host-check.ts'
+import { type BodyFault, headerOf, type HttpExchange } from './http-exchange.ts'
+import { LegacyHttp } from './legacy-http.ts'
+import { ModernHttp } from './modern-http.ts'
+import { challengeHeader, metadataJson, metadataPath, resourcePathOf } from './resource-metadata.ts'
+import { StreamQuota } from './stream-quota.ts'
+import { eraOf, readBody } from './read-body.ts'
+
+/** A request that has been let in. */
+export interface Admission {
+  readonly principal: Principal
+  /** The one server that was called; absent on the aggregated endpoint. */
+  readonly endpoint: string | undefined
+  /** Headers that every answer carries (CORS). */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const LEGACY_HEADERS = 'mcp-session-id, mcp-protocol-version, www-authenticate'
+
+/** HTTP in front of the gateway: which resource, who calls, which era. What follows is in {@link ModernHttp} and {@link LegacyHttp}. */
+export class HttpFront {
+  readonly #core: GatewayCore
+  readonly #authenticator: Authenticator
+  readonly #basePath: string
+  readonly #modern: ModernHttp
+  readonly #legacy: LegacyHttp
+
+  constructor(core: GatewayCore) {
+    this.#core = core
+    this.#authenticator = core.authenticator
+    const path = core.publicUrl?.pathname ?? '/mcp'
+    this.#basePath = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+    const quota = new StreamQuota(core.limits.streamsPerPrincipal)
+    this.#modern = new ModernHttp(core, quota)
+    this.#legacy = new LegacyHttp(core, quota)
+  }
+
+  handle(exchange: HttpExchange): void {
+    const { path } = exchange
+    if (path === '/livez' || path === '/readyz') {
+      this.#health(exchange, path)
+      return
+    }
+    if (exchange.headerBytes > this.#core.limits.headerBytes) {
+      this.#refuse(exchange, 431, {}, `the headers are larger than ${this.#core.limits.headerBytes} bytes`)
+      return
+    }
+    const wrongHost = checkHost(exchange, this.#core.hostCheck)
+    if (wrongHost !== undefined) {
+      this.#refuse(exchange, 403, {}, wrongHost)
+      return
+    }
+    const headers = crossOriginHeaders(exchange)
+    const resourcePath = resourcePathOf(path)
+    const endpoint = this.#endpoint(resourcePath === undefined || resourcePath === '/' ? path : resourcePath)
+    if (resourcePath !== undefined)
+      this.#metadata(exchange, resourcePath === '/' ? this.#basePath : resourcePath, headers)
+    else if (endpoint === undefined) this.#refuse(exchange, 404, headers, 'no such endpoint')
+    else if (exchange.method === 'OPTIONS') exchange.respond(204, { ...headers, ...preflightHeaders })
+    else this.#authenticate(exchange, endpoint.server, headers)
+  }
+
+  /** `{}` for the aggregated endpoint; `undefined` if the path leads nowhere. */
+  #endpoint(path: string): { readonly server: string | undefined } | undefined {
+    const base = this.#basePath === '/' ? '' : this.#basePath
+    if (path === this.#basePath || path === `${base}/`) return { server: undefined }
+    if (!path.startsWith(`${base}/`)) return undefined
+    const server = decodeSegment(path.slice(base.length + 1))
+    return server !== undefined && this.#core.upstreams.get(server) !== undefined ? { server } : undefined
+  }
+
+  #authenticate(
+    exchange: HttpExchange,
+    server: string | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): void {
+    const url = this.#core.urlOf(exchange, this.#basePath, server)
+    const admit = (result: Principal | Challenge) => {
+      if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
+      else if (result.tenant === '' || result.subject === '') {
+        this.#core.logger.error('the authenticator returned a principal without tenant or subject')
+        this.#refuse(exchange, 503, headers, 'authentication is not available now')
+      } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
+    }
+    const broken = (cause: unknown) => {
+      this.#core.logger.error('authentication failed', { cause: String(cause) })
+      this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, 'authentication is not available now')
+    }
+    const { method, remoteAddress } = exchange
+    try {
+      const result = this.#authenticator.authenticate({
+        method,
+        url,
+        headers: exchange.headers,
+        ...(remoteAddress !== undefined && { remoteAddress }),
+      })
+      if (result instanceof Promise) result.then(admit).catch(broken)
+      else admit(result)
+    } catch (cause) {
+      broken(cause)
+    }
+  }
+
+  #dispatch(exchange: HttpExchange, admission: Admission): void {
+    if (
+      this.#core.draining &&
+      headerOf(exchange, 'mcp-session-id') === undefined &&
+      exchange.method !== 'DELETE'
+    ) {
+      this.#refuse(
+        exchange,
+        503,
+        { ...admission.headers, 'retry-after': '1' },
+        'the gateway is shutting down',
+      )
+      return
+    }
+    switch (exchange.method) {
+      case 'POST':
+        this.#post(exchange, admission)
+        return
+      case 'GET':
+        this.#legacy.get(exchange, admission)
+        return
+      case 'DELETE':
+        this.#legacy.delete(exchange, admission)
+        return
+      default:
+        this.#refuse(
+          exchange,
+          405,
+          { ...admission.headers, allow: 'GET, POST, DELETE, OPTIONS' },
+          'method not allowed',
+        )
+    }
+  }
+
+  #post(exchange: HttpExchange, admission: Admission): void {
+    const type = headerOf(exchange, 'content-type') ?? ''
+    if (!/^application\/json\s*(?:;|$)/i.test(type)) {
+      this.#invalid(exchange, admission, 415, 0, 'the Content-Type must be application/json')
+      return
+    }
+    exchange.readBody(this.#core.limits.bodyBytes, (body) => {
+      if (Buffer.isBuffer(body)) this.#message(exchange, admission, body)
+      else this.#bodyFault(exchange, admission, body)
+    })
+  }
+
+  #message(exchange: HttpExchange, admission: Admission, body: Buffer): void {
+    const read = readBody(body, this.#core.limits.depth)
+    if (read.kind === 'fault') {
+      this.#core.auditInvalid(exchange, admission, body.length, read.code)
+      const error = { code: read.code, message: read.message }
+      const id = read.id === undefined ? undefined : JSON.stringify(read.id)
+      exchange.respond(400, { ...admission.headers, ...JSON_TYPE }, errorMessage(id, error))
+    } else if (read.kind === 'batch') this.#legacy.batch(exchange, admission, read.messages)
+    else {
+      const era: ProtocolEra = eraOf(exchange, read.message)
+      if (era === 'modern') this.#modern.post(exchange, admission, read.message)
+      else this.#legacy.post(exchange, admission, read.message)
+    }
+  }
+
+  #bodyFault(exchange: HttpExchange, admission: Admission, { fault }: BodyFault): void {
+    if (fault === 'gone') return
+    const { bodyBytes } = this.#core.limits
+    if (fault === 'too-large') {
+      this.#invalid(exchange, admission, 413, bodyBytes, `the body is larger than ${bodyBytes} bytes`)
+    } else {
+      const how = 'mount the gateway before body parsers, or leave what they read in request.body'
+      this.#invalid(exchange, admission, 500, 0, `the body was read before it reached the gateway: ${how}`)
+    }
+  }
+
+  #invalid(
+    exchange: HttpExchange,
+    admission: Admission,
+    status: number,
+    bytes: number,
+    message: string,
+  ): void {
+    this.#core.auditInvalid(exchange, admission, bytes, status)
+    const body = errorMessage(undefined, { code: RpcCode.invalidRequest, message })
+    exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
+  }
+
+  #metadata(exchange: HttpExchange, resourcePath: string, headers: Readonly<Record<string, string>>): void {
+    const endpoint = this.#endpoint(resourcePath)
+    const url = endpoint === undefined ? '' : this.#core.urlOf(exchange, this.#basePath, endpoint.server)
+    const name = endpoint?.server ?? this.#core.serverInfo.name
+    const json = endpoint === undefined ? undefined : metadataJson(url, name, this.#authenticator)
+    if (json === undefined) this.#refuse(exchange, 404, headers, 'this resource has no metadata')
+    else exchange.respond(200, { ...headers, ...JSON_TYPE, 'cache-control': 'max-age=300' }, json)
+  }
+
+  #challenge(
+    exchange: HttpExchange,
+    challenge: Challenge,
+    url: string,
+    headers: Readonly<Record<string, string>>,
+  ): void {
+    const { origin, pathname } = new URL(url)
+    const metadataUrl =
+      this.#authenticator.metadata === undefined ? undefined : origin + metadataPath(pathname)
+    this.#core.auditRefusal(exchange, challenge.error ?? 'ERR_UNAUTHENTICATED')
+    const error = new GatewayError(
+      challenge.status === 401 ? 'ERR_UNAUTHENTICATED' : 'ERR_FORBIDDEN',
+      challenge.description ??
+        (challenge.status === 401 ? 'authentication is required' : 'this is not allowed'),
+    )
+    const { status: _, ...shown } = errorOnWire(error)
+    const authenticate = { 'www-authenticate': challengeHeader(challenge, metadataUrl) }
+    exchange.respond(
+      challenge.status,
+      { ...headers, ...authenticate, ...JSON_TYPE },
+      errorMessage(undefined, shown),
+    )
+  }
+
+  #refuse(
+    exchange: HttpExchange,
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    message: string,
+  ): void {
+    this.#core.auditRefusal(exchange, status)
+    const body = errorMessage(undefined, { code: RpcCode.invalidRequest, message })
+    exchange.respond(status, { ...headers, ...JSON_TYPE }, body)
+  }
+
+  #health(exchange: HttpExchange, path: string): void {
+    const health = this.#core.health()
+    const good = path === '/livez' ? health.live : health.ready
+    exchange.respond(
+      good ? 200 : 503,
+      { ...JSON_TYPE, 'cache-control': 'no-store' },
+      JSON.stringify({ ok: good }),
+    )
+  }
+}
+
+const preflightHeaders = {
+  'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
+  'access-control-max-age': '600',
+}
+
+/** The Origin has been found allowed before. */
+function crossOriginHeaders(exchange: HttpExchange): Readonly<Record<string, string>> {
+  const origin = headerOf(exchange, 'origin')
+  if (origin === undefined) return {}
+  const wanted = headerOf(exchange, 'access-control-request-headers')
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': LEGACY_HEADERS,
+    vary: 'Origin',
+    ...(wanted !== undefined && { 'access-control-allow-headers': wanted.replaceAll(/[^\w\-, ]/g, '') }),
+  }
+}
+
+function decodeSegment(segment: string): string | undefined {
+  if (segment.includes('/')) return undefined
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return undefined
+  }
+}

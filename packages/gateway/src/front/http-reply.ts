@@ -1,0 +1,100 @@
+import type { Reply } from '../call/reply.ts'
+import type { EventStream } from '../legacy/event-streams.ts'
+import { sseEvent } from '../wire/sse-parser.ts'
+import type { ByteStream, HttpExchange } from './http-exchange.ts'
+
+export const SSE_HEADERS: Readonly<Record<string, string>> = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}
+
+export interface HttpReplyOptions {
+  readonly headers: Readonly<Record<string, string>>
+  /** What the client takes (its `Accept`). */
+  readonly accepts: 'both' | 'json' | 'sse'
+  /** Makes the stream resumable; legacy sessions only. */
+  readonly resumable?: (() => EventStream) | undefined
+  readonly maxBufferedBytes: number
+  /** The client is gone: in the modern era that cancels the call, in the legacy era it does not. */
+  readonly onGone: () => void
+}
+
+/** Answers one POST: with one JSON object if nothing comes before the response, otherwise with an event stream. */
+export class HttpReply implements Reply {
+  readonly #exchange: HttpExchange
+  readonly #options: HttpReplyOptions
+  #stream: ByteStream | undefined
+  #events: EventStream | undefined
+  #gone = false
+
+  constructor(exchange: HttpExchange, options: HttpReplyOptions) {
+    this.#exchange = exchange
+    this.#options = options
+    exchange.onGone = () => {
+      this.#gone = true
+      if (this.#stream !== undefined) this.#events?.detach(this.#stream)
+      options.onGone()
+    }
+  }
+
+  interim(message: Buffer): void {
+    if (this.#options.accepts === 'json') return
+    if (this.#gone && this.#events === undefined) return
+    this.#open()
+    if (this.#events !== undefined) this.#events.push(message)
+    else this.#write(sseEvent(message))
+  }
+
+  final(response: Buffer, status: number): void {
+    if (this.#stream === undefined && this.#options.accepts !== 'sse') {
+      if (this.#gone) return
+      this.#exchange.respond(
+        status,
+        { ...this.#options.headers, 'content-type': 'application/json' },
+        response,
+      )
+      return
+    }
+    this.interim(response)
+    if (this.#events !== undefined) this.#events.finish()
+    else if (!this.#gone) this.#stream?.end()
+  }
+
+  abandon(): void {
+    if (this.#events !== undefined) this.#events.finish()
+    else if (this.#gone) return
+    else if (this.#stream !== undefined) this.#stream.end()
+    // nothing is owed for a cancelled request, but HTTP needs an answer: a stream without events
+    else this.#exchange.respond(200, { ...this.#options.headers, ...SSE_HEADERS })
+  }
+
+  pause(retryMs: number | undefined): void {
+    if (this.#options.resumable === undefined || this.#options.accepts === 'json' || this.#gone) return
+    this.#open()
+    this.#events?.pause(retryMs)
+  }
+
+  /** A comment keeps proxies from closing a quiet connection. */
+  keepAlive(): void {
+    this.#write(Buffer.from(':\n\n'))
+  }
+
+  #open(): void {
+    if (this.#stream !== undefined || this.#gone) return
+    this.#stream = this.#exchange.stream(200, { ...this.#options.headers, ...SSE_HEADERS })
+    this.#events = this.#options.resumable?.()
+    this.#events?.attach(this.#stream)
+  }
+
+  #write(event: Buffer): void {
+    const stream = this.#stream
+    if (stream === undefined || this.#gone) return
+    stream.write(event)
+    if (stream.bufferedBytes > this.#options.maxBufferedBytes) {
+      this.#gone = true
+      stream.end()
+      this.#options.onGone()
+    }
+  }
+}

@@ -1,0 +1,265 @@
+import { type RequestContext } from '@sallyport/core'
+import { BatchReply } from '../call/batch-reply.ts'
+import type { Reply } from '../call/reply.ts'
+import type { GatewayCore } from '../gateway-core.ts'
+import type { LegacySession } from '../legacy/legacy-session.ts'
+import { isFault, type MessageFault, type RpcMessage } from '../wire/client-message.ts'
+import { errorMessage } from '../wire/json-rpc.ts'
+import { BATCH_VERSION, LEGACY_VERSIONS, RpcCode } from '../wire/protocol.ts'
+import { type Accepted, acceptedBy } from './accept.ts'
+import { headerOf, type HttpExchange } from './http-exchange.ts'
+import type { Admission } from './http-front.ts'
+import { HttpReply, SSE_HEADERS } from './http-reply.ts'
+import type { StreamQuota } from './stream-quota.ts'
+import { traceHeaders, traceOf } from './trace.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const SESSION_ID = 'mcp-session-id'
+
+/** Streamable HTTP of 2025-03-26 to 2025-11-25: sessions, resumable streams, and batches in the revision that had them. */
+export class LegacyHttp {
+  readonly #core: GatewayCore
+  readonly #quota: StreamQuota
+
+  constructor(core: GatewayCore, quota: StreamQuota) {
+    this.#core = core
+    this.#quota = quota
+  }
+
+  post(exchange: HttpExchange, admission: Admission, message: RpcMessage): void {
+    const accepts = acceptedBy(exchange)
+    if (accepts === undefined) {
+      const text = 'the Accept header must list application/json and text/event-stream'
+      this.#refuse(exchange, admission, 406, text, message)
+    } else if (message.kind === 'request' && message.method === 'initialize') {
+      this.#initialize(exchange, admission, message, accepts)
+    } else {
+      this.#withSession(exchange, admission, message, (session) => {
+        if (message.kind === 'request') this.#request(exchange, admission, session, message, accepts)
+        else this.#oneWay(exchange, admission, session, message)
+      })
+    }
+  }
+
+  batch(
+    exchange: HttpExchange,
+    admission: Admission,
+    messages: readonly (RpcMessage | MessageFault)[],
+  ): void {
+    this.#withSession(exchange, admission, undefined, (session) => {
+      if (session.protocolVersion !== BATCH_VERSION) {
+        this.#refuse(
+          exchange,
+          admission,
+          400,
+          `batches exist in protocol version ${BATCH_VERSION} only`,
+          undefined,
+        )
+        return
+      }
+      for (const message of messages)
+        if (!isFault(message) && message.kind !== 'request') this.#take(session, message)
+      const requests = messages.filter((message) => isFault(message) || message.kind === 'request')
+      if (requests.length === 0) {
+        exchange.respond(202, admission.headers)
+        return
+      }
+      const reply = this.#reply(exchange, admission, session, acceptedBy(exchange) ?? 'json')
+      const batch = new BatchReply(reply, requests.length)
+      for (const request of requests) {
+        const part = batch.part()
+        if (isFault(request)) {
+          const id = request.id === undefined ? undefined : JSON.stringify(request.id)
+          part.final(errorMessage(id, { code: request.code, message: request.message }), 200)
+        } else this.#start(exchange, session, request, part)
+      }
+    })
+  }
+
+  /** The stream for what servers say unasked, or, with `Last-Event-ID`, the rest of a stream that broke off. */
+  get(exchange: HttpExchange, admission: Admission): void {
+    if (headerOf(exchange, SESSION_ID) === undefined) {
+      exchange.respond(405, { ...admission.headers, allow: 'POST' })
+      return
+    }
+    const accepts = acceptedBy(exchange)
+    if (accepts !== 'both' && accepts !== 'sse') {
+      this.#refuse(exchange, admission, 406, 'the Accept header must list text/event-stream', undefined)
+      return
+    }
+    this.#withSession(exchange, admission, undefined, (session) => {
+      const release = this.#quota.take(admission.principal)
+      if (release === undefined) {
+        const limit = this.#core.limits.streamsPerPrincipal
+        this.#refuse(exchange, admission, 429, `you already have ${limit} open streams`, undefined)
+        return
+      }
+      const lastEventId = headerOf(exchange, 'last-event-id')
+      const found = lastEventId === undefined ? undefined : session.streams.find(lastEventId)
+      const stream = found?.stream ?? session.unasked()
+      const connection = exchange.stream(200, { ...admission.headers, ...SSE_HEADERS })
+      const timer = setInterval(() => stream.keepAlive(), 25_000)
+      timer.unref()
+      let ended = false
+      const end = () => {
+        if (ended) return
+        ended = true
+        clearInterval(timer)
+        release()
+      }
+      exchange.onGone = () => {
+        end()
+        stream.detach(own)
+      }
+      const own = {
+        write: (chunk: Uint8Array) => connection.write(chunk),
+        end: () => {
+          end()
+          connection.end()
+        },
+        get bufferedBytes() {
+          return connection.bufferedBytes
+        },
+      }
+      stream.attach(own, found?.seen)
+      session.listen()
+    })
+  }
+
+  delete(exchange: HttpExchange, admission: Admission): void {
+    this.#withSession(exchange, admission, undefined, (session) => {
+      this.#core.sessions.end(session)
+      exchange.respond(200, admission.headers)
+    })
+  }
+
+  #initialize(exchange: HttpExchange, admission: Admission, message: RpcMessage, accepts: Accepted): void {
+    let opened: LegacySession | undefined
+    const reply = new HttpReply(exchange, {
+      get headers() {
+        return opened === undefined ? admission.headers : { ...admission.headers, [SESSION_ID]: opened.id }
+      },
+      accepts,
+      maxBufferedBytes: this.#core.limits.bufferedBytes,
+      onGone: () => {},
+    })
+    this.#core.openSession({
+      principal: admission.principal,
+      endpoint: admission.endpoint,
+      remoteAddress: exchange.remoteAddress,
+      message,
+      reply,
+      headers: traceHeaders(traceOf(message, exchange)),
+      onOpen: (session) => {
+        opened = session
+      },
+    })
+  }
+
+  #request(
+    exchange: HttpExchange,
+    admission: Admission,
+    session: LegacySession,
+    message: RpcMessage,
+    accepts: Accepted,
+  ): void {
+    this.#start(exchange, session, message, this.#reply(exchange, admission, session, accepts))
+  }
+
+  #start(exchange: HttpExchange, session: LegacySession, message: RpcMessage, reply: Reply): void {
+    const trace = traceOf(message, exchange)
+    const context: RequestContext = trace === undefined ? session.context : { ...session.context, trace }
+    const flow = this.#core.flow(message, context, reply, traceHeaders(trace))
+    this.#core.legacyRequest(session, flow)
+  }
+
+  #reply(exchange: HttpExchange, admission: Admission, session: LegacySession, accepts: Accepted): HttpReply {
+    return new HttpReply(exchange, {
+      headers: admission.headers,
+      accepts,
+      resumable: () => session.streams.create(),
+      maxBufferedBytes: this.#core.limits.bufferedBytes,
+      // a lost connection is not a cancellation in this era (2025-11-25 transports): the client may come back
+      onGone: () => {},
+    })
+  }
+
+  #oneWay(exchange: HttpExchange, admission: Admission, session: LegacySession, message: RpcMessage): void {
+    if (this.#take(session, message)) exchange.respond(202, admission.headers)
+    else this.#respond(exchange, admission, 400, 'no server waits for an answer with this id')
+  }
+
+  #take(session: LegacySession, message: RpcMessage): boolean {
+    const taken = message.kind === 'notification' || session.respond(message)
+    if (message.kind === 'notification') session.notify(message)
+    this.#core.auditMessage(session.context, message, taken ? 'ok' : 'refused')
+    return taken
+  }
+
+  #withSession(
+    exchange: HttpExchange,
+    admission: Admission,
+    message: RpcMessage | undefined,
+    use: (session: LegacySession) => void,
+  ): void {
+    const version = headerOf(exchange, 'mcp-protocol-version')
+    if (version !== undefined && !LEGACY_VERSIONS.includes(version)) {
+      const text = `Unsupported protocol version: ${printable(version)} (supported: ${LEGACY_VERSIONS.join(', ')})`
+      this.#refuse(exchange, admission, 400, text, message)
+      return
+    }
+    const id = headerOf(exchange, SESSION_ID)
+    if (id === undefined) {
+      const text = 'the Mcp-Session-Id header is missing: send initialize first'
+      this.#refuse(exchange, admission, 400, text, message)
+      return
+    }
+    const found = (session: LegacySession | undefined) => {
+      if (session !== undefined) use(session)
+      else this.#refuse(exchange, admission, 404, 'there is no such session', message)
+    }
+    const session = this.#core.sessions.find(id, admission.principal, admission.endpoint)
+    if (!(session instanceof Promise)) found(session)
+    else {
+      session.then(found, (cause: unknown) => {
+        this.#core.logger.error('the session store failed', { operation: 'get', cause: String(cause) })
+        this.#refuse(exchange, admission, 503, 'sessions are not available now', message)
+      })
+    }
+  }
+
+  #refuse(
+    exchange: HttpExchange,
+    admission: Admission,
+    status: number,
+    text: string,
+    message: RpcMessage | undefined,
+  ): void {
+    const context: RequestContext = {
+      principal: admission.principal,
+      era: 'legacy',
+      protocolVersion: '',
+      ...(admission.endpoint !== undefined && { endpoint: admission.endpoint }),
+    }
+    if (message === undefined) this.#core.auditInvalid(exchange, admission, 0, status)
+    else this.#core.auditMessage(context, message, 'refused', status)
+    this.#respond(exchange, admission, status, text, message)
+  }
+
+  #respond(
+    exchange: HttpExchange,
+    admission: Admission,
+    status: number,
+    text: string,
+    message?: RpcMessage,
+  ): void {
+    const id =
+      message?.kind === 'request' && message.id !== undefined ? JSON.stringify(message.id) : undefined
+    const body = errorMessage(id, { code: RpcCode.invalidRequest, message: text })
+    exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
+  }
+}
+
+function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '').slice(0, 40)
+}

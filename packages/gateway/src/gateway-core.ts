@@ -1,0 +1,417 @@
+import {
+  type Authenticator,
+  GatewayError,
+  type GatewayInterceptor,
+  type Logger,
+  type Principal,
+  type RequestContext,
+  SallyportError,
+  silentLogger,
+} from '@sallyport/core'
+import { createMemoryMcpSessionStore } from '@sallyport/core/memory'
+import { Aggregator } from './aggregate/aggregator.ts'
+import { Catalog } from './aggregate/catalog.ts'
+import { CursorSeal } from './aggregate/cursor.ts'
+import { discoverResult, initializeResult, legacyOnly, negotiate, settled } from './aggregate/introduction.ts'
+import { Listeners } from './aggregate/listen.ts'
+import { loopbackOnly } from './auth/loopback-only.ts'
+import { AuditTrail } from './call/audit-trail.ts'
+import { Flow } from './call/flow.ts'
+import { forward } from './call/forward.ts'
+import type { Reply } from './call/reply.ts'
+import type { HostCheckOptions } from './front/host-check.ts'
+import { headerOf, type HttpExchange } from './front/http-exchange.ts'
+import type { Admission } from './front/http-front.ts'
+import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
+import type { LegacySession } from './legacy/legacy-session.ts'
+import { ListChanges } from './legacy/list-changes.ts'
+import { SessionTable } from './legacy/session-table.ts'
+import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
+import type { EraVerdict } from './upstream/era.ts'
+import type { Upstream } from './upstream/upstream.ts'
+import { UpstreamTable } from './upstream/upstream-table.ts'
+import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
+import { LEGACY_VERSIONS, RpcCode } from './wire/protocol.ts'
+import { version } from './version.ts'
+
+export interface SessionOpening {
+  readonly principal: Principal
+  readonly endpoint: string | undefined
+  readonly remoteAddress: string | undefined
+  readonly message: RpcMessage
+  readonly reply: Reply
+  readonly headers: readonly string[]
+  /** Called before the answer goes out. */
+  readonly onOpen: (session: LegacySession) => void
+  readonly outlet?: (message: Buffer) => void
+}
+
+/** What all fronts share: the parts of the gateway, and the ways of a request into them. */
+export class GatewayCore {
+  readonly logger: Logger
+  readonly limits: GatewayLimits
+  readonly publicUrl: URL | undefined
+  readonly serverInfo: { readonly name: string; readonly version: string }
+  readonly hostCheck: HostCheckOptions
+  readonly authenticator: Authenticator
+  readonly upstreams: UpstreamTable
+  readonly sessions: SessionTable
+  readonly catalog: Catalog
+  readonly listeners: Listeners
+  readonly trail: AuditTrail
+  readonly openFlows = new Set<Flow>()
+  draining = false
+  closed = false
+  readonly #interceptors: readonly GatewayInterceptor[]
+  readonly #aggregator: Aggregator
+  readonly #listChanges: ListChanges
+
+  constructor(options: GatewayOptions) {
+    const now = options.now ?? Date.now
+    this.logger = options.logger ?? silentLogger
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.publicUrl = options.publicUrl === undefined ? undefined : new URL(options.publicUrl)
+    this.serverInfo = options.serverInfo ?? { name: 'sallyport', version }
+    this.hostCheck = {
+      publicUrl: this.publicUrl,
+      allowedHosts: options.allowedHosts ?? [],
+      allowedOrigins: options.allowedOrigins ?? [],
+    }
+    this.authenticator = options.authenticate ?? loopbackOnly()
+    this.#interceptors = options.interceptors ?? []
+    this.trail = new AuditTrail(options.audit, this.logger, now)
+    this.upstreams = new UpstreamTable({
+      runtime: options.runtime ?? createChildProcessRuntime(),
+      credentials: options.credentials,
+      logger: this.logger,
+      now,
+      limits: this.limits,
+      clientInfo: this.serverInfo,
+      notice: (message, scan, call) => {
+        this.#auditNotice(call.context, message, scan.methodStart, scan.methodEnd)
+        if (!this.listeners.notice(message, scan, call)) call.interim(message, scan)
+      },
+    })
+    this.catalog = new Catalog({ now, pageItems: this.limits.pageItems, maxEntries: 10_000 })
+    this.#listChanges = new ListChanges(() => this.sessions.all())
+    this.listeners = new Listeners({
+      upstreams: this.upstreams,
+      logger: this.logger,
+      acknowledgeMs: 500,
+      onListChanged: (tenant, server) => this.catalog.invalidate(tenant, server),
+    })
+    this.#aggregator = new Aggregator({
+      upstreams: this.upstreams,
+      catalog: this.catalog,
+      cursors: new CursorSeal(),
+      interceptors: this.#interceptors,
+      logger: this.logger,
+      listMs: this.limits.listMs,
+      perPrincipal: options.credentials !== undefined,
+      listen: (flow) => this.listeners.listen(flow),
+    })
+    this.sessions = new SessionTable({
+      store: options.sessions ?? createMemoryMcpSessionStore({ now }),
+      logger: this.logger,
+      now,
+      idleMs: this.limits.sessionIdleMs,
+      perPrincipal: this.limits.sessionsPerPrincipal,
+      shared: {
+        trail: this.trail,
+        streamLimits: {
+          maxEvents: this.limits.replayEvents,
+          maxBytes: this.limits.bufferedBytes / 4,
+          maxStreams: 32,
+        },
+        onListChanged: (session, server, method) => {
+          const { tenant } = session.context.principal
+          this.catalog.invalidate(tenant, server)
+          this.#listChanges.announce(tenant, method)
+        },
+      },
+      restore: (session, record) => {
+        for (const [server, sessionId] of Object.entries(record.upstreamSessions)) {
+          const upstream = this.upstreams.get(server)
+          if (upstream !== undefined) session.peer(upstream).resume(sessionId)
+        }
+      },
+    })
+  }
+
+  flow(message: RpcMessage, context: RequestContext, reply: Reply, headers: readonly string[]): Flow {
+    const flow = new Flow(message, context, reply, this.trail, this.#interceptors, headers)
+    this.openFlows.add(flow)
+    flow.onClosed = () => this.openFlows.delete(flow)
+    return flow
+  }
+
+  /** `initialize`: on a server's own path it is that server's to answer, on the aggregated endpoint the gateway's. */
+  openSession(opening: SessionOpening): void {
+    const { message, principal, endpoint, remoteAddress } = opening
+    const context: RequestContext = {
+      principal,
+      era: 'legacy',
+      protocolVersion: negotiate(message.params['protocolVersion']),
+      ...(endpoint !== undefined && { endpoint }),
+      ...(remoteAddress !== undefined && { remoteAddress }),
+    }
+    const flow = this.flow(message, context, opening.reply, opening.headers)
+    if (typeof message.params['protocolVersion'] !== 'string' || !isRecord(message.params['capabilities'])) {
+      const text = 'initialize needs params.protocolVersion and params.capabilities'
+      flow.reject(200, { code: RpcCode.invalidParams, message: text })
+      return
+    }
+    let session: LegacySession
+    try {
+      session = this.sessions.create({
+        ...opening,
+        protocolVersion: context.protocolVersion,
+        initializeParams: message.params,
+      })
+    } catch (error) {
+      flow.fail(error)
+      return
+    }
+    if (endpoint === undefined) this.#openAggregated(opening, session, flow)
+    else this.#openSingle(opening, session, flow, endpoint)
+  }
+
+  legacyRequest(session: LegacySession, flow: Flow): void {
+    if (!session.register(flow)) {
+      flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
+      return
+    }
+    const { endpoint } = session
+    if (endpoint === undefined) {
+      this.#aggregator.legacy(session, flow)
+      return
+    }
+    const upstream = this.#existing(endpoint, flow)
+    if (upstream === undefined) return
+    const peer = session.peer(upstream)
+    const send = (call: Flow) => {
+      call.withdraw = (reason) => peer.cancel(call, reason)
+      peer.send(call)
+    }
+    forward(flow, { server: endpoint, target: targetOf(flow.message), edits: [], send }, this.#interceptors)
+  }
+
+  modernRequest(flow: Flow): void {
+    const { endpoint } = flow.context
+    if (endpoint === undefined) {
+      const all = this.upstreams.all()
+      if (all.every(({ knownEra }) => knownEra !== undefined)) this.#modernAggregated(flow, all)
+      else void settled(all, this.limits.probeMs).then(() => this.#modernAggregated(flow, all))
+      return
+    }
+    const upstream = this.#existing(endpoint, flow)
+    if (upstream === undefined) return
+    const known = upstream.knownEra
+    if (known !== undefined) this.#modernSingle(flow, upstream, known)
+    else {
+      void upstream.era(flow.context).then((verdict) => {
+        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+        else this.#modernSingle(flow, upstream, verdict)
+      })
+    }
+  }
+
+  /** Canonical URL of an endpoint: what tokens name as their audience. */
+  urlOf(exchange: HttpExchange, basePath: string, server: string | undefined): string {
+    const origin =
+      this.publicUrl?.origin ?? `${exchange.secure ? 'https' : 'http'}://${headerOf(exchange, 'host')}`
+    if (server === undefined) return origin + basePath
+    return `${origin}${basePath === '/' ? '' : basePath}/${encodeURIComponent(server)}`
+  }
+
+  health(): { live: boolean; ready: boolean } {
+    return { live: !this.closed, ready: !this.draining && !this.closed }
+  }
+
+  serversChanged(changed: readonly string[]): void {
+    for (const name of changed) this.catalog.invalidate(undefined, name)
+    this.listeners.serversChanged()
+    this.#listChanges.announceAll()
+  }
+
+  /** Closes servers that were replaced, once the calls that began before that have ended. */
+  sweepRetired(): void {
+    const oldest = Math.min(
+      ...[...this.openFlows].filter((flow) => !flow.endless).map((flow) => flow.startedAt),
+    )
+    this.upstreams.sweepRetired(oldest)
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.draining = true
+    this.listeners.close()
+    const deadline = Date.now() + deadlineMs
+    const waiting = () => [...this.openFlows].some((flow) => !flow.endless)
+    while (waiting() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
+    const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came')
+    for (const flow of [...this.openFlows]) flow.fail(late)
+    this.closed = true
+    this.sessions.close()
+    await this.upstreams.close()
+  }
+
+  /** A message without an answer. */
+  auditMessage(context: RequestContext, message: RpcMessage, status: 'ok' | 'refused', code?: number): void {
+    const { principal, era, sessionId, endpoint, remoteAddress, trace } = context
+    this.trail.note(
+      {
+        at: this.trail.now(),
+        from: 'client',
+        kind: message.kind,
+        principal,
+        era,
+        bytes: message.bytes.length,
+        ...(message.method !== '' && { method: message.method }),
+        ...(message.id !== undefined && { requestId: message.id }),
+        ...(sessionId !== undefined && { sessionId }),
+        ...(endpoint !== undefined && { endpoint, server: endpoint }),
+        ...(remoteAddress !== undefined && { remoteAddress }),
+        ...(trace !== undefined && { trace }),
+      },
+      { status, bytes: 0, ...(code !== undefined && { code }) },
+    )
+  }
+
+  /** Something that is no message, from a caller who was let in. */
+  auditInvalid(exchange: HttpExchange, admission: Admission, bytes: number, code: number): void {
+    const { remoteAddress } = exchange
+    const { principal, endpoint } = admission
+    this.trail.note(
+      {
+        at: this.trail.now(),
+        from: 'client',
+        kind: 'invalid',
+        principal,
+        bytes,
+        ...(endpoint !== undefined && { endpoint }),
+        ...(remoteAddress !== undefined && { remoteAddress }),
+      },
+      { status: 'refused', code, bytes: 0 },
+    )
+  }
+
+  /** A request that was turned away before anybody was known. */
+  auditRefusal(exchange: HttpExchange, code: number | string): void {
+    const { remoteAddress } = exchange
+    this.trail.note(
+      {
+        at: this.trail.now(),
+        from: 'client',
+        kind: 'invalid',
+        bytes: 0,
+        ...(remoteAddress !== undefined && { remoteAddress }),
+      },
+      { status: 'refused', code, bytes: 0 },
+    )
+  }
+
+  #openAggregated(opening: SessionOpening, session: LegacySession, flow: Flow): void {
+    flow.begin(undefined, undefined, () => {
+      const all = this.upstreams.all()
+      const open = () => {
+        if (flow.settled) return
+        this.sessions.publish(session)
+        opening.onOpen(session)
+        flow.answer(initializeResult(all, opening.message.params['protocolVersion'], this))
+      }
+      if (all.every(({ knownEra }) => knownEra !== undefined)) open()
+      else void settled(all, this.limits.probeMs).then(open)
+    })
+  }
+
+  #openSingle(opening: SessionOpening, session: LegacySession, flow: Flow, endpoint: string): void {
+    const upstream = this.#existing(endpoint, flow)
+    if (upstream === undefined) return
+    const open = () => {
+      const send = () => {
+        const peer = session.peer(upstream)
+        flow.withdraw = (reason) => peer.cancel(flow, reason)
+        peer.initialize(flow, (response) => {
+          const value = parseJson(response)
+          const result = isRecord(value) ? value['result'] : undefined
+          const version = isRecord(result) ? result['protocolVersion'] : undefined
+          if (typeof version === 'string') session.negotiated(version)
+          this.sessions.publish(session)
+          opening.onOpen(session)
+        })
+      }
+      forward(flow, { server: endpoint, target: undefined, edits: [], send }, this.#interceptors)
+    }
+    if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
+    else {
+      void upstream.era(flow.context).then((verdict) => {
+        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+        else open()
+      })
+    }
+  }
+
+  #modernSingle(flow: Flow, upstream: Upstream, verdict: EraVerdict): void {
+    if (verdict.modern === undefined) {
+      refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
+      return
+    }
+    const link = upstream.modern(flow.context.principal.tenant)
+    const send = (call: Flow) => {
+      call.withdraw = (reason) => link.cancel(call, reason)
+      link.send(call, call.method === 'subscriptions/listen' ? 0 : undefined)
+    }
+    forward(
+      flow,
+      { server: upstream.name, target: targetOf(flow.message), edits: [], send },
+      this.#interceptors,
+    )
+  }
+
+  #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {
+    const without = legacyOnly(upstreams)
+    if (without.length > 0)
+      refuseEra(flow, `some servers only speak protocol versions with initialize: ${without.join(', ')}`)
+    else if (flow.method === 'server/discover') {
+      flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, this)))
+    } else this.#aggregator.modern(flow)
+  }
+
+  #existing(name: string, flow: Flow): Upstream | undefined {
+    const upstream = this.upstreams.get(name)
+    if (upstream === undefined)
+      flow.reject(404, { code: RpcCode.invalidRequest, message: `there is no server "${name}" any more` })
+    return upstream
+  }
+
+  #auditNotice(context: RequestContext, message: Buffer, methodStart: number, methodEnd: number): void {
+    const { principal, era, endpoint } = context
+    this.trail.note(
+      {
+        at: this.trail.now(),
+        from: 'server',
+        kind: 'notification',
+        principal,
+        era,
+        method: String(parseJson(message.subarray(methodStart, methodEnd))),
+        bytes: message.length,
+        ...(endpoint !== undefined && { endpoint, server: endpoint }),
+      },
+      { status: 'ok', bytes: 0 },
+    )
+  }
+}
+
+/** The client can fall back by itself: it is told which versions will do (2026-07-28 basic/versioning). */
+function refuseEra(flow: Flow, reason: string): void {
+  flow.reject(400, {
+    code: RpcCode.unsupportedProtocolVersion,
+    message: `Unsupported protocol version: ${reason}`,
+    data: { supported: LEGACY_VERSIONS, requested: flow.context.protocolVersion },
+  })
+}
+
+function targetOf({ params }: RpcMessage): string | undefined {
+  const target = params['name'] ?? params['uri']
+  return typeof target === 'string' ? target : undefined
+}

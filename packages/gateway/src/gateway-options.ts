@@ -1,0 +1,170 @@
+import {
+  type AuditRecorder,
+  type Authenticator,
+  ConfigError,
+  type GatewayInterceptor,
+  type Logger,
+  type McpSessionStore,
+  type ServerDefinition,
+  type ServerRegistry,
+  type ServerRuntime,
+  type UpstreamCredentials,
+} from '@sallyport/core'
+import { z } from 'zod'
+
+export interface GatewayOptions {
+  /** The MCP servers: fixed, or a registry that tells when they change. */
+  readonly servers: Readonly<Record<string, ServerDefinition>> | ServerRegistry
+  /**
+   * URL of the aggregated endpoint as clients see it, such as `https://mcp.example.com/mcp`. Each server alone is at
+   * `<publicUrl>/<name>`. Without it the path is `/mcp` and the origin is taken from the request, which is only done for
+   * loopback hosts.
+   */
+  readonly publicUrl?: string
+  /** Who may call. Default: anyone on this machine, nobody else. */
+  readonly authenticate?: Authenticator
+  /** Default: nothing is recorded. */
+  readonly audit?: AuditRecorder
+  readonly credentials?: UpstreamCredentials
+  /** On the way of each message, in this order. */
+  readonly interceptors?: readonly GatewayInterceptor[]
+  /** How stdio servers are started. Default: as child processes. */
+  readonly runtime?: ServerRuntime
+  /** Where legacy sessions are remembered beyond this process. Default: in memory. */
+  readonly sessions?: McpSessionStore
+  /** Browser origins that may call, beside the gateway's own and loopback ones. */
+  readonly allowedOrigins?: readonly string[]
+  /** Values of `Host` that are accepted, beside that of `publicUrl` and loopback ones. */
+  readonly allowedHosts?: readonly string[]
+  /** How the gateway introduces itself on the aggregated endpoint. */
+  readonly serverInfo?: { readonly name: string; readonly version: string }
+  readonly limits?: Partial<GatewayLimits>
+  readonly logger?: Logger
+  /** Clock in milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** All limits and their defaults, see {@link defaultLimits}. Times are in milliseconds, sizes in bytes. */
+export interface GatewayLimits {
+  /** Size of a message from a client. */
+  readonly bodyBytes: number
+  /** Names and values of a request's headers together. */
+  readonly headerBytes: number
+  /** Nesting of a message from a client. */
+  readonly depth: number
+  /** Size of one message from a server. */
+  readonly answerBytes: number
+  /** What may wait for a client that reads slowly, per stream. */
+  readonly bufferedBytes: number
+  /** Event streams that one caller may hold open. */
+  readonly streamsPerPrincipal: number
+  /** Legacy sessions that one caller may have. */
+  readonly sessionsPerPrincipal: number
+  /** A legacy session that is not used ends after this. */
+  readonly sessionIdleMs: number
+  /** A call without any sign of life from the server. */
+  readonly callMs: number
+  /** Asking a server what it speaks. */
+  readonly probeMs: number
+  /** How long a list on the aggregated endpoint waits for one server. */
+  readonly listMs: number
+  /** A shared child process that nobody uses is stopped after this. */
+  readonly idleProcessMs: number
+  /** Child processes of one server that belong to single sessions. */
+  readonly processesPerServer: number
+  /** HTTP connections to one server. */
+  readonly connectionsPerServer: number
+  /** Definitions in one page of an aggregated list. */
+  readonly pageItems: number
+  /** Events kept for a client that lost its connection, per stream. */
+  readonly replayEvents: number
+}
+
+export const defaultLimits: GatewayLimits = {
+  bodyBytes: 4 * 1024 * 1024,
+  headerBytes: 16 * 1024,
+  depth: 128,
+  answerBytes: 64 * 1024 * 1024,
+  bufferedBytes: 16 * 1024 * 1024,
+  streamsPerPrincipal: 100,
+  sessionsPerPrincipal: 10_000,
+  sessionIdleMs: 30 * 60_000,
+  callMs: 5 * 60_000,
+  probeMs: 10_000,
+  listMs: 10_000,
+  idleProcessMs: 60_000,
+  processesPerServer: 100,
+  connectionsPerServer: 256,
+  pageItems: 1_000,
+  replayEvents: 256,
+}
+
+/** A name is a path segment and the beginning of tool names. */
+const serverName = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[^/\\?#\s\p{Cc}]+$/u, 'must not hold slashes, "?", "#", blanks or control characters')
+
+const positive = z.number().int().positive()
+const common = { timeoutMs: positive.optional() }
+const strings = z.record(z.string(), z.string())
+const serverDefinition = z.union(
+  [
+    z.object({
+      ...common,
+      command: z.string().min(1),
+      args: z.array(z.string()).readonly().optional(),
+      env: strings.optional(),
+      cwd: z.string().optional(),
+      sharing: z.enum(['tenant', 'principal', 'session']).optional(),
+    }),
+    z.object({
+      ...common,
+      url: z.url({ protocol: /^https?$/ }),
+      headers: strings.optional(),
+      transport: z.enum(['auto', 'streamable-http', 'sse']).optional(),
+    }),
+  ],
+  { error: 'expected { command } to start a process or { url } to reach a server over HTTP' },
+)
+
+const limits = z.strictObject(
+  Object.fromEntries(Object.keys(defaultLimits).map((name) => [name, positive.optional()])),
+)
+
+const options = z.object({
+  publicUrl: z.url({ protocol: /^https?$/ }).optional(),
+  allowedOrigins: z.array(z.url()).readonly().optional(),
+  allowedHosts: z.array(z.string().min(1)).readonly().optional(),
+  limits: limits.optional(),
+})
+
+/** Throws a {@link ConfigError} that names every mistake. */
+export function checkOptions(given: GatewayOptions): void {
+  const issues = issuesOf(options.safeParse(given), '')
+  if (!isRegistry(given.servers)) issues.push(...serverIssues(given.servers))
+  if (issues.length > 0) throw new ConfigError(issues)
+}
+
+/** What is wrong with a set of servers; empty if nothing. */
+export function serverIssues(servers: unknown): { path: string; message: string }[] {
+  if (typeof servers !== 'object' || servers === null)
+    return [{ path: 'servers', message: 'expected an object' }]
+  return Object.entries(servers).flatMap(([name, definition]) => [
+    ...issuesOf(serverName.safeParse(name), `servers.${name}`),
+    ...issuesOf(serverDefinition.safeParse(definition), `servers.${name}`),
+  ])
+}
+
+export function isRegistry(servers: GatewayOptions['servers']): servers is ServerRegistry {
+  return typeof servers['list'] === 'function' && typeof servers['watch'] === 'function'
+}
+
+function issuesOf(result: z.ZodSafeParseResult<unknown>, base: string): { path: string; message: string }[] {
+  if (result.success) return []
+  return result.error.issues.map((issue) => ({
+    path: [base, ...issue.path.map(String)].filter((part) => part !== '').join('.'),
+    message: issue.message,
+  }))
+}

@@ -1,0 +1,116 @@
+import type { ServerDefinition, ServerRegistry } from '@sallyport/core'
+import { createFetchHandler, type FetchInfo } from './front/fetch-handler.ts'
+import { HttpFront } from './front/http-front.ts'
+import { GatewayCore } from './gateway-core.ts'
+import { checkOptions, type GatewayOptions, isRegistry, serverIssues } from './gateway-options.ts'
+
+/** A running gateway. How clients reach it is up to `fetch`, `nodeHandler` and `serveStdio`. */
+export interface Gateway {
+  /** A handler for every server that speaks `Request` and `Response`. Needs no `this`. */
+  readonly fetch: (request: Request, info?: FetchInfo) => Promise<Response>
+  /** Resolves when the servers are known and each was asked once what it speaks, or took too long to say. */
+  ready(): Promise<void>
+  /** `ready` turns false when the gateway begins to shut down. */
+  health(): { readonly live: boolean; readonly ready: boolean }
+  /**
+   * Takes nothing new, lets open calls end, then stops all servers. Calls that are still open after `deadlineMs`
+   * (default 10,000) are answered with `ERR_SHUTTING_DOWN`.
+   */
+  close(options?: { readonly deadlineMs?: number }): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The parts of a gateway, for the fronts in other entry points of this package. */
+export interface AttachedParts {
+  readonly core: GatewayCore
+  readonly front: HttpFront
+}
+
+const parts = new WeakMap<Gateway, AttachedParts>()
+
+/** Options are checked at once; a mistake is a `ConfigError` that names it. Servers are started when they are needed. */
+export function createGateway(options: GatewayOptions): Gateway {
+  checkOptions(options)
+  const core = new GatewayCore(options)
+  const front = new HttpFront(core)
+  const life = new Life(core, options.servers)
+  const gateway: Gateway = {
+    fetch: createFetchHandler(front),
+    ready: () => life.ready(),
+    health: () => core.health(),
+    close: (closing) => life.close(closing?.deadlineMs ?? 10_000),
+    [Symbol.asyncDispose]: () => life.close(10_000),
+  }
+  parts.set(gateway, { core, front })
+  return gateway
+}
+
+export function partsOf(gateway: Gateway): AttachedParts {
+  const found = parts.get(gateway)
+  if (found === undefined) throw new TypeError('this object was not made by createGateway')
+  return found
+}
+
+const SWEEP_MS = 5_000
+
+/** Beginning, reloads and end of a gateway. */
+class Life {
+  readonly #core: GatewayCore
+  readonly #servers: GatewayOptions['servers']
+  readonly #loaded: Promise<void>
+  readonly #sweep: NodeJS.Timeout
+  #unwatch: (() => void) | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(core: GatewayCore, servers: GatewayOptions['servers']) {
+    this.#core = core
+    this.#servers = servers
+    if (isRegistry(servers)) {
+      this.#unwatch = servers.watch(() => void this.#load(servers))
+      this.#loaded = this.#load(servers)
+    } else {
+      core.upstreams.replace(new Map(Object.entries(servers)))
+      this.#loaded = Promise.resolve()
+    }
+    this.#sweep = setInterval(() => {
+      core.sessions.sweep()
+      core.sweepRetired()
+    }, SWEEP_MS)
+    this.#sweep.unref()
+  }
+
+  async ready(): Promise<void> {
+    await this.#loaded
+    await Promise.all(this.#core.upstreams.all().map((upstream) => upstream.era()))
+  }
+
+  close(deadlineMs: number): Promise<void> {
+    this.#closing ??= this.#end(deadlineMs)
+    return this.#closing
+  }
+
+  async #end(deadlineMs: number): Promise<void> {
+    this.#unwatch?.()
+    clearInterval(this.#sweep)
+    await this.#core.close(deadlineMs)
+  }
+
+  /** A registry that fails, or holds a definition that cannot be used, changes nothing. */
+  async #load(registry: ServerRegistry): Promise<void> {
+    const { logger, upstreams } = this.#core
+    let definitions: ReadonlyMap<string, ServerDefinition>
+    try {
+      definitions = await registry.list()
+    } catch (cause) {
+      logger.error('the server registry failed', { cause: String(cause) })
+      return
+    }
+    const issues = serverIssues(Object.fromEntries(definitions))
+    if (issues.length > 0) {
+      logger.error('the server registry holds definitions that cannot be used', { issues })
+      return
+    }
+    const changed = upstreams.replace(definitions)
+    if (changed.length > 0) this.#core.serversChanged(changed)
+  }
+}

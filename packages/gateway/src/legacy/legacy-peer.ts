@@ -1,0 +1,220 @@
+import { type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import type { Call } from '../call/call.ts'
+import { InternalCall } from '../call/internal-call.ts'
+import type { LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { notificationMessage } from '../wire/json-rpc.ts'
+import type { MessageScan } from '../wire/scan-message.ts'
+
+/** The session that a peer works for. */
+export interface PeerHost {
+  readonly context: RequestContext
+  readonly answersQuestions: boolean
+  readonly protocolVersion: string
+  /** The `params` of the client's own `initialize`. */
+  readonly initializeParams: Readonly<Record<string, unknown>>
+  fromServer(peer: LegacyPeer, message: Buffer, scan: MessageScan, call: Call | undefined): void
+  /** The server's session can be continued by another process under this id. */
+  upstreamSession(server: string, sessionId: string): void
+  /** A session with the server is open (again). */
+  opened(peer: LegacyPeer): void
+}
+
+/**
+ * One client's session with one server. It outlives the server's: when the server forgot the session or its
+ * process ended, the handshake is made again with what the client said, and calls that had not run are sent then.
+ */
+export class LegacyPeer {
+  readonly upstream: Upstream
+  readonly #host: PeerHost
+  readonly #queue: Call[] = []
+  readonly #resent = new WeakSet<Call>()
+  #transport: LegacyTransport | undefined
+  #state: 'idle' | 'opening' | 'ready' | 'closed' = 'idle'
+  #listening = false
+  #generation = 0
+
+  constructor(upstream: Upstream, host: PeerHost) {
+    this.upstream = upstream
+    this.#host = host
+  }
+
+  get name(): string {
+    return this.upstream.name
+  }
+
+  get ready(): boolean {
+    return this.#state === 'ready'
+  }
+
+  /** The client's own `initialize` opens the session; its answer passes through. */
+  initialize(call: Call, opened: (response: Buffer) => void): void {
+    this.#state = 'opening'
+    const transport = this.#openTransport(call)
+    if (transport === undefined) return
+    transport.initialize({
+      context: call.context,
+      method: call.method,
+      bytes: call.bytes,
+      scan: call.scan,
+      edits: call.edits,
+      idText: call.idText,
+      headers: call.headers,
+      interim: (message, scan) => call.interim(message, scan),
+      pause: (retryMs) => call.pause(retryMs),
+      final: (response, scan, status) => {
+        if (scan.errorStart < 0) {
+          opened(response)
+          this.#ready()
+        } else this.#drop()
+        call.final(response, scan, status)
+      },
+      fail: (error) => {
+        this.#drop()
+        call.fail(error)
+      },
+    })
+  }
+
+  /** Takes over a session that another process opened. */
+  resume(sessionId: string | undefined): void {
+    const { protocolVersion } = this.#host
+    this.#transport = this.#open({ sessionId, protocolVersion })
+    this.#state = 'ready'
+  }
+
+  send(call: Call): void {
+    if (this.#state === 'ready' && this.#transport !== undefined) this.#transport.send(call)
+    else {
+      this.#queue.push(call)
+      if (this.#state === 'idle') this.#handshake()
+    }
+  }
+
+  cancel(call: Call, reason: string | undefined): void {
+    const queued = this.#queue.indexOf(call)
+    if (queued >= 0) this.#queue.splice(queued, 1)
+    else this.#transport?.cancel(call, reason)
+  }
+
+  notify(message: Buffer): void {
+    if (this.#state === 'ready') this.#transport?.notify(message)
+  }
+
+  respond(message: Buffer): void {
+    this.#transport?.respond(message)
+  }
+
+  listen(): void {
+    this.#listening = true
+    if (this.#state === 'ready') this.#transport?.listen()
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#transport?.close()
+    this.#failQueue(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+  }
+
+  #sessionLost(call: Call | undefined): void {
+    if (this.#state === 'closed') return
+    if (call !== undefined) {
+      if (this.#resent.has(call)) {
+        call.fail(
+          new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'keeps losing its session', {
+            retrySafe: true,
+          }),
+        )
+        return
+      }
+      this.#resent.add(call)
+      this.#queue.push(call)
+    }
+    // several calls may find out at once: one handshake serves them all
+    if (this.#state !== 'ready') return
+    this.#state = 'idle'
+    this.#transport?.close()
+    this.#handshake()
+  }
+
+  #handshake(): void {
+    this.#state = 'opening'
+    const { context, initializeParams } = this.#host
+    const call = new InternalCall(this.name, context, 'initialize', initializeParams, [], (answer) => {
+      if (this.#state === 'closed') return
+      if ('result' in answer) {
+        this.#transport?.notify(notificationMessage('notifications/initialized'))
+        this.#ready()
+        return
+      }
+      this.#drop()
+      const refused = 'error' in answer ? answer.error.message : ''
+      this.#failQueue(
+        'error' in answer
+          ? new UpstreamError('ERR_UPSTREAM_ERA', this.name, `refused to initialize: ${refused}`, {
+              retrySafe: true,
+            })
+          : answer,
+      )
+    })
+    this.#openTransport(call)?.initialize(call)
+  }
+
+  #openTransport(call: Call): LegacyTransport | undefined {
+    try {
+      this.#transport = this.#open(undefined)
+      return this.#transport
+    } catch (error) {
+      if (!SallyportError.isInstance(error)) throw error
+      this.#state = 'idle'
+      call.fail(error)
+      return undefined
+    }
+  }
+
+  #open(resume: { sessionId: string | undefined; protocolVersion: string } | undefined): LegacyTransport {
+    const { context, answersQuestions, protocolVersion } = this.#host
+    return this.upstream.legacy({ context, owner: this.#owner(), answersQuestions, protocolVersion, resume })
+  }
+
+  /** What a transport reports after it was replaced is not this peer's business any more. */
+  #owner(): LegacyTransportOwner {
+    const generation = ++this.#generation
+    const current = () => generation === this.#generation && this.#state !== 'closed'
+    return {
+      fromServer: (message, scan, call) => {
+        if (current()) this.#host.fromServer(this, message, scan, call)
+      },
+      sessionOpened: (id) => {
+        if (current()) this.#host.upstreamSession(this.name, id)
+      },
+      sessionLost: (call) => {
+        if (current()) this.#sessionLost(call)
+        else call?.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+      },
+      closed: () => {
+        if (!current()) return
+        this.#transport = undefined
+        if (this.#state === 'ready') this.#state = 'idle'
+      },
+    }
+  }
+
+  #ready(): void {
+    this.#state = 'ready'
+    this.#host.opened(this)
+    if (this.#listening) this.#transport?.listen()
+    for (const call of this.#queue.splice(0)) this.#transport?.send(call)
+  }
+
+  #drop(): void {
+    this.#transport?.close()
+    this.#transport = undefined
+    if (this.#state !== 'closed') this.#state = 'idle'
+  }
+
+  #failQueue(error: SallyportError): void {
+    for (const call of this.#queue.splice(0)) call.fail(error)
+  }
+}

@@ -1,0 +1,267 @@
+import { type McpSessionRecord, type Principal, principalKey, type RequestContext } from '@sallyport/core'
+import type { AuditTrail } from '../call/audit-trail.ts'
+import type { Call } from '../call/call.ts'
+import { Flow } from '../call/flow.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
+import { PRIMING_SINCE } from '../wire/protocol.ts'
+import type { MessageScan } from '../wire/scan-message.ts'
+import { type Edit, splice } from '../wire/splice.ts'
+import { type EventStream, type EventStreamLimits, EventStreams } from './event-streams.ts'
+import { LegacyPeer, type PeerHost } from './legacy-peer.ts'
+
+export interface LegacySessionOptions {
+  readonly id: string
+  readonly principal: Principal
+  /** The one server that the session is with; absent on the aggregated endpoint. */
+  readonly endpoint: string | undefined
+  readonly protocolVersion: string
+  readonly initializeParams: Readonly<Record<string, unknown>>
+  readonly remoteAddress: string | undefined
+  readonly trail: AuditTrail
+  readonly streamLimits: EventStreamLimits
+  /** Where messages go that belong to no call: standard output, or (absent) the session's own event stream. */
+  readonly outlet?: ((message: Buffer) => void) | undefined
+  readonly onUpstreamSession: (server: string, sessionId: string) => void
+  /** A list of this server has changed. */
+  readonly onListChanged: (session: LegacySession, server: string, method: string) => void
+}
+
+interface Question {
+  readonly peer: LegacyPeer
+  /** The id as the server spelled it. */
+  readonly id: Buffer
+}
+
+/** A session of the legacy era between one client and one or many servers. */
+export class LegacySession implements PeerHost {
+  readonly id: string
+  readonly owner: string
+  readonly endpoint: string | undefined
+  protocolVersion: string
+  readonly initializeParams: Readonly<Record<string, unknown>>
+  context: RequestContext
+  readonly answersQuestions: boolean
+  /** Milliseconds since the epoch. */
+  lastUsedAt: number
+  /** What the client asked for with `logging/setLevel`; told to servers that join later. */
+  logLevel: string | undefined
+  readonly #options: LegacySessionOptions
+  readonly #peers = new Map<string, LegacyPeer>()
+  readonly #flows = new Map<RpcId, Flow>()
+  readonly #upstreamSessions = new Map<string, string>()
+  readonly #replaced: LegacyPeer[] = []
+  #questions: Map<string, Question> | undefined
+  #streams: EventStreams | undefined
+  #unasked: EventStream | undefined
+  #nextQuestion = 1
+  #listening = false
+  #closed = false
+
+  constructor(options: LegacySessionOptions) {
+    const { principal, protocolVersion, endpoint, remoteAddress, initializeParams } = options
+    this.#options = options
+    this.id = options.id
+    this.owner = principalKey(principal)
+    this.endpoint = endpoint
+    this.protocolVersion = protocolVersion
+    this.initializeParams = initializeParams
+    this.lastUsedAt = options.trail.now()
+    const { capabilities } = initializeParams
+    this.answersQuestions =
+      isRecord(capabilities) && ['sampling', 'elicitation', 'roots'].some((name) => name in capabilities)
+    this.context = {
+      principal,
+      era: 'legacy',
+      protocolVersion,
+      sessionId: options.id,
+      ...(endpoint !== undefined && { endpoint }),
+      ...(remoteAddress !== undefined && { remoteAddress }),
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  get openCalls(): number {
+    return this.#flows.size
+  }
+
+  /** The server chose another version than the client proposed. */
+  negotiated(version: string): void {
+    this.protocolVersion = version
+    this.context = { ...this.context, protocolVersion: version }
+  }
+
+  /** False if the client used the id of a request that is still open (JSON-RPC section 4.1). */
+  register(flow: Flow): boolean {
+    const { id } = flow.message
+    if (id === undefined || this.#flows.has(id)) return false
+    this.#flows.set(id, flow)
+    flow.onSettled = () => this.#flows.delete(id)
+    return true
+  }
+
+  /** The session with one server, opened when it is first needed; replaced when the server was reconfigured. */
+  peer(upstream: Upstream): LegacyPeer {
+    const known = this.#peers.get(upstream.name)
+    if (known?.upstream === upstream) return known
+    // calls that are open there end there
+    if (known !== undefined) this.#replaced.push(known)
+    const peer = new LegacyPeer(upstream, this)
+    this.#peers.set(upstream.name, peer)
+    if (this.#listening) peer.listen()
+    return peer
+  }
+
+  /** The servers that this session has talked to. */
+  peers(): Iterable<LegacyPeer> {
+    return this.#peers.values()
+  }
+
+  /** A notification of the client. */
+  notify(message: RpcMessage): void {
+    if (message.method === 'notifications/cancelled') {
+      const { requestId, reason } = message.params
+      const flow =
+        typeof requestId === 'string' || typeof requestId === 'number'
+          ? this.#flows.get(requestId)
+          : undefined
+      flow?.cancel(typeof reason === 'string' ? reason : undefined)
+      return
+    }
+    // on the aggregated endpoint the handshakes with servers are the gateway's own
+    if (message.method === 'notifications/initialized' && this.endpoint === undefined) return
+    for (const peer of this.#peers.values()) peer.notify(message.bytes)
+  }
+
+  /** The client's answer to a question of a server; false if nobody asked. */
+  respond(message: RpcMessage): boolean {
+    const { bytes, scan } = message
+    const key = bytes.toString('utf8', scan.idStart, scan.idEnd)
+    const question = this.#questions?.get(key)
+    if (question === undefined) return false
+    this.#questions?.delete(key)
+    question.peer.respond(splice(bytes, [scan.idStart, scan.idEnd, question.id]))
+    return true
+  }
+
+  fromServer(peer: LegacyPeer, message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    if (this.#closed) return
+    const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
+    this.#record(peer, message, scan, method)
+    if (method.endsWith('/list_changed')) {
+      this.#options.onListChanged(this, peer.name, method)
+      if (this.endpoint === undefined) return
+    }
+    const shown =
+      scan.idStart >= 0 ? this.#ask(peer, message, scan) : this.#notice(peer, message, scan, method)
+    if (shown === undefined) return
+    if (call instanceof Flow && !call.settled) call.interim(shown)
+    else this.tell(shown)
+  }
+
+  upstreamSession(server: string, sessionId: string): void {
+    this.#upstreamSessions.set(server, sessionId)
+    this.#options.onUpstreamSession(server, sessionId)
+  }
+
+  opened(peer: LegacyPeer): void {
+    if (this.logLevel === undefined || this.endpoint !== undefined) return
+    this.onPeerReady?.(peer)
+  }
+
+  /** Set by the aggregated endpoint, which keeps state that a server has to be told again. */
+  onPeerReady: ((peer: LegacyPeer) => void) | undefined
+
+  /** Sends what belongs to no call. Kept, within limits, until the client listens. */
+  tell(message: Buffer): void {
+    if (this.#options.outlet !== undefined) this.#options.outlet(message)
+    else this.unasked().push(message)
+  }
+
+  get streams(): EventStreams {
+    this.#streams ??= new EventStreams(this.#options.streamLimits, this.protocolVersion >= PRIMING_SINCE)
+    return this.#streams
+  }
+
+  /** The stream of the client's GET. */
+  unasked(): EventStream {
+    if (this.#unasked === undefined || !this.#unasked.open) this.#unasked = this.streams.create()
+    return this.#unasked
+  }
+
+  /** The client listens, so servers may speak unasked. */
+  listen(): void {
+    this.#listening = true
+    for (const peer of this.#peers.values()) peer.listen()
+  }
+
+  record(expiresAt: number): McpSessionRecord {
+    const { endpoint } = this
+    return {
+      id: this.id,
+      tenant: this.context.principal.tenant,
+      owner: this.owner,
+      protocolVersion: this.protocolVersion,
+      initializeParams: JSON.stringify(this.initializeParams),
+      upstreamSessions: Object.fromEntries(this.#upstreamSessions),
+      expiresAt,
+      ...(endpoint !== undefined && { endpoint }),
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const flow of [...this.#flows.values()]) flow.cancel('the session ended')
+    for (const peer of [...this.#peers.values(), ...this.#replaced]) peer.close()
+    this.#peers.clear()
+    this.#questions?.clear()
+    this.#streams?.close()
+  }
+
+  /** Remembers who asked. Where several servers speak, their ids may collide, so the client sees one of ours. */
+  #ask(peer: LegacyPeer, message: Buffer, scan: MessageScan): Buffer {
+    const id = message.subarray(scan.idStart, scan.idEnd)
+    const shownId =
+      this.endpoint === undefined ? JSON.stringify(`${peer.name}/${this.#nextQuestion++}`) : id.toString()
+    this.#questions ??= new Map()
+    this.#questions.set(shownId, { peer, id })
+    if (this.endpoint !== undefined) return message
+    return splice(message, [scan.idStart, scan.idEnd, shownId])
+  }
+
+  #notice(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): Buffer | undefined {
+    if (method !== 'notifications/cancelled' || this.endpoint !== undefined) return message
+    const id = message.subarray(scan.requestIdStart, scan.requestIdEnd)
+    for (const [shownId, question] of this.#questions ?? []) {
+      if (question.peer !== peer || !question.id.equals(id)) continue
+      this.#questions?.delete(shownId)
+      const edit: Edit = [scan.requestIdStart, scan.requestIdEnd, shownId]
+      return splice(message, edit)
+    }
+    return undefined
+  }
+
+  #record(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): void {
+    const { trail } = this.#options
+    const { principal, endpoint } = this.context
+    trail.note(
+      {
+        at: trail.now(),
+        from: 'server',
+        kind: scan.idStart >= 0 ? 'request' : 'notification',
+        principal,
+        era: 'legacy',
+        sessionId: this.id,
+        server: peer.name,
+        method,
+        bytes: message.length,
+        ...(endpoint !== undefined && { endpoint }),
+      },
+      { status: 'ok', bytes: 0 },
+    )
+  }
+}

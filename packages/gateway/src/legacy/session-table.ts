@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto'
+import {
+  GatewayError,
+  type Logger,
+  type McpSessionRecord,
+  type McpSessionStore,
+  type Principal,
+  principalKey,
+} from '@sallyport/core'
+import { isRecord } from '../wire/client-message.ts'
+import { LegacySession, type LegacySessionOptions } from './legacy-session.ts'
+
+export interface SessionTableOptions {
+  readonly store: McpSessionStore
+  readonly logger: Logger
+  readonly now: () => number
+  readonly idleMs: number
+  readonly perPrincipal: number
+  /** What every session gets, whoever opens it. */
+  readonly shared: Pick<LegacySessionOptions, 'trail' | 'streamLimits' | 'onListChanged'>
+  /** Opens peers again for a session that another process has opened. */
+  readonly restore: (session: LegacySession, record: McpSessionRecord) => void
+}
+
+export interface NewSession {
+  readonly principal: Principal
+  readonly endpoint: string | undefined
+  readonly protocolVersion: string
+  readonly initializeParams: Readonly<Record<string, unknown>>
+  readonly remoteAddress: string | undefined
+  readonly outlet?: (message: Buffer) => void
+}
+
+/** The legacy sessions of this process, and their shadow in the session store. */
+export class SessionTable {
+  readonly #options: SessionTableOptions
+  readonly #sessions = new Map<string, LegacySession>()
+  readonly #perOwner = new Map<string, number>()
+  readonly #touchedAt = new WeakMap<LegacySession, number>()
+
+  constructor(options: SessionTableOptions) {
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  all(): Iterable<LegacySession> {
+    return this.#sessions.values()
+  }
+
+  /** The session exists, but is found by its id only after {@link publish}. Throws at the caller's limit. */
+  create(opening: NewSession): LegacySession {
+    if ((this.#perOwner.get(principalKey(opening.principal)) ?? 0) >= this.#options.perPrincipal) {
+      throw new GatewayError(
+        'ERR_LIMIT_EXCEEDED',
+        `you already have ${this.#options.perPrincipal} open sessions`,
+        {
+          data: { limit: 'sessionsPerPrincipal' },
+        },
+      )
+    }
+    return this.#session(randomBytes(24).toString('base64url'), opening)
+  }
+
+  /** The client may use the session from now on. */
+  publish(session: LegacySession): void {
+    this.#add(session)
+    this.#inStore('put', () => this.#options.store.put(session.record(this.#expiry())))
+  }
+
+  /**
+   * The session with this id, if it is this caller's on this endpoint. Answers at once for sessions of this process;
+   * to anybody else a session looks as if it did not exist.
+   */
+  find(
+    id: string,
+    principal: Principal,
+    endpoint: string | undefined,
+  ): LegacySession | undefined | Promise<LegacySession | undefined> {
+    const known = this.#sessions.get(id)
+    if (known !== undefined) {
+      if (known.closed || known.owner !== principalKey(principal) || known.endpoint !== endpoint)
+        return undefined
+      this.#touch(known)
+      return known
+    }
+    const record = this.#options.store.get(id)
+    return record instanceof Promise
+      ? record.then((found) => this.#restore(found, principal, endpoint))
+      : this.#restore(record, principal, endpoint)
+  }
+
+  end(session: LegacySession): void {
+    session.close()
+    if (!this.#sessions.delete(session.id)) return
+    const left = (this.#perOwner.get(session.owner) ?? 1) - 1
+    if (left > 0) this.#perOwner.set(session.owner, left)
+    else this.#perOwner.delete(session.owner)
+    this.#inStore('delete', () => this.#options.store.delete(session.id))
+  }
+
+  /** Ends sessions that nobody used for too long and that wait for nothing. */
+  sweep(): void {
+    const before = this.#options.now() - this.#options.idleMs
+    for (const session of [...this.#sessions.values()]) {
+      if (session.lastUsedAt <= before && session.openCalls === 0) this.end(session)
+    }
+  }
+
+  /** Ends all of them here; another process may go on with those in a shared store. */
+  close(): void {
+    for (const session of this.#sessions.values()) session.close()
+    this.#sessions.clear()
+    this.#perOwner.clear()
+  }
+
+  rememberUpstreamSession(id: string, server: string, sessionId: string): void {
+    this.#inStore('update', () =>
+      this.#options.store.update(id, { upstreamSessions: { [server]: sessionId } }),
+    )
+  }
+
+  #restore(
+    record: McpSessionRecord | undefined,
+    principal: Principal,
+    endpoint: string | undefined,
+  ): LegacySession | undefined {
+    if (record === undefined || record.owner !== principalKey(principal) || record.endpoint !== endpoint)
+      return undefined
+    const here = this.#sessions.get(record.id)
+    if (here !== undefined) return here
+    const initializeParams: unknown = JSON.parse(record.initializeParams)
+    const session = this.#session(record.id, {
+      principal,
+      endpoint,
+      protocolVersion: record.protocolVersion,
+      initializeParams: isRecord(initializeParams) ? initializeParams : {},
+      remoteAddress: undefined,
+    })
+    this.#add(session)
+    this.#options.restore(session, record)
+    return session
+  }
+
+  #session(id: string, opening: NewSession): LegacySession {
+    return new LegacySession({
+      id,
+      ...opening,
+      ...this.#options.shared,
+      onUpstreamSession: (server, sessionId) => this.rememberUpstreamSession(id, server, sessionId),
+    })
+  }
+
+  #add(session: LegacySession): void {
+    this.#sessions.set(session.id, session)
+    this.#perOwner.set(session.owner, (this.#perOwner.get(session.owner) ?? 0) + 1)
+  }
+
+  /** The store hears of use now and then, not with every message. */
+  #touch(session: LegacySession): void {
+    const now = this.#options.now()
+    session.lastUsedAt = now
+    if (now - (this.#touchedAt.get(session) ?? 0) < this.#options.idleMs / 10) return
+    this.#touchedAt.set(session, now)
+    this.#inStore('update', () => this.#options.store.update(session.id, { expiresAt: this.#expiry() }))
+  }
+
+  #expiry(): number {
+    return this.#options.now() + this.#options.idleMs
+  }
+
+  /** The store is a shadow: its failure is reported and does not end a session that lives here. */
+  #inStore(what: string, run: () => unknown): void {
+    const failed = (cause: unknown) =>
+      this.#options.logger.error('the session store failed', { operation: what, cause: String(cause) })
+    try {
+      const done = run()
+      if (done instanceof Promise) done.catch(failed)
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+}

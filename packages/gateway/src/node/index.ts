@@ -1,0 +1,1 @@
+export { nodeHandler } from './node-handler.ts'

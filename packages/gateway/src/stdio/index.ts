@@ -1,0 +1,1 @@
+export { serveStdio, type StdioConnection, type StdioOptions } from './serve-stdio.ts'

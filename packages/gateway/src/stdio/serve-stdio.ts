@@ -1,0 +1,271 @@
+import type { Readable, Writable } from 'node:stream'
+import type { Principal, RequestContext } from '@sallyport/core'
+import { BatchReply } from '../call/batch-reply.ts'
+import type { Flow } from '../call/flow.ts'
+import type { Reply } from '../call/reply.ts'
+import { checkEnvelope } from '../front/modern-headers.ts'
+import { unsupported } from '../front/modern-http.ts'
+import { readBody } from '../front/read-body.ts'
+import { traceHeaders, traceOf } from '../front/trace.ts'
+import { type Gateway, partsOf } from '../gateway.ts'
+import type { GatewayCore } from '../gateway-core.ts'
+import type { LegacySession } from '../legacy/legacy-session.ts'
+import { isFault, isRecord, type MessageFault, type RpcId, type RpcMessage } from '../wire/client-message.ts'
+import { encodeHeaderValue } from '../wire/header-value.ts'
+import { errorMessage } from '../wire/json-rpc.ts'
+import { LineSplitter } from '../wire/line-splitter.ts'
+import { BATCH_VERSION, META_VERSION, RpcCode } from '../wire/protocol.ts'
+
+export interface StdioOptions {
+  /** Default: standard input of this process. */
+  readonly input?: Readable
+  /** Default: standard output of this process. Nothing else may be written to it. */
+  readonly output?: Writable
+  /** Serve this server alone, without prefixes. Default: all of them, aggregated. */
+  readonly server?: string
+  /** Whose calls these are. Default: the local user. */
+  readonly principal?: Principal
+}
+
+export interface StdioConnection {
+  /** Resolves when the client has closed its side and everything it asked for is answered. */
+  readonly closed: Promise<void>
+}
+
+/** One client on standard input and output, in either era: its first messages tell which. */
+export function serveStdio(gateway: Gateway, options: StdioOptions = {}): StdioConnection {
+  const { core } = partsOf(gateway)
+  if (options.server !== undefined && core.upstreams.get(options.server) === undefined) {
+    throw new RangeError(`there is no server "${options.server}"`)
+  }
+  return new StdioFront(core, options)
+}
+
+class StdioFront implements StdioConnection {
+  readonly closed: Promise<void>
+  readonly #core: GatewayCore
+  readonly #endpoint: string | undefined
+  readonly #principal: Principal
+  readonly #output: Writable
+  readonly #flows = new Map<RpcId, Flow>()
+  #session: LegacySession | undefined
+  #opening = false
+  /** Messages of a legacy client that came before its session was open. */
+  #early: RpcMessage[] = []
+  #idle: (() => void) | undefined
+
+  constructor(core: GatewayCore, options: StdioOptions) {
+    this.#core = core
+    this.#endpoint = options.server
+    this.#principal = options.principal ?? { tenant: 'local', subject: 'local', roles: [], scopes: [] }
+    this.#output = options.output ?? process.stdout
+    const input = options.input ?? process.stdin
+    const lines = new LineSplitter((line) => this.#line(line), core.limits.bodyBytes)
+    this.closed = new Promise((resolve) => {
+      const end = () => void this.#drain().then(resolve)
+      input.on('data', (chunk: Buffer) => {
+        try {
+          lines.push(chunk)
+        } catch (error) {
+          if (!(error instanceof RangeError)) throw error
+          this.#write(errorMessage(undefined, { code: RpcCode.invalidRequest, message: error.message }))
+          input.destroy()
+        }
+      })
+      input.once('close', end)
+      input.once('end', end)
+    })
+    this.#output.on('error', () => input.destroy())
+  }
+
+  #line(line: Buffer): void {
+    const { limits } = this.#core
+    const body = Buffer.from(line)
+    const read = readBody(body, limits.depth)
+    if (read.kind === 'message') this.#message(read.message)
+    else if (read.kind === 'fault') this.#fault(read)
+    else if (this.#session?.protocolVersion === BATCH_VERSION) this.#batch(this.#session, read.messages)
+    else
+      this.#fault({
+        code: RpcCode.invalidRequest,
+        message: `batches exist in protocol version ${BATCH_VERSION} only`,
+        id: undefined,
+      })
+  }
+
+  #message(message: RpcMessage): void {
+    const meta = message.params['_meta']
+    if (message.kind === 'request' && isRecord(meta) && META_VERSION in meta)
+      this.#modern(message, String(meta[META_VERSION]))
+    else if (message.method === 'initialize' && message.kind === 'request') this.#initialize(message)
+    else if (this.#opening) this.#early.push(message)
+    else if (message.kind === 'request') this.#legacyRequest(message, this.#lineReply())
+    else this.#oneWay(message)
+  }
+
+  #modern(message: RpcMessage, protocolVersion: string): void {
+    const trace = traceOf(message, undefined)
+    const context: RequestContext = {
+      principal: this.#principal,
+      era: 'modern',
+      protocolVersion,
+      ...(this.#endpoint !== undefined && { endpoint: this.#endpoint }),
+      ...(trace !== undefined && { trace }),
+    }
+    const flow = this.#core.flow(message, context, this.#lineReply(), [
+      ...nameHeader(message),
+      ...traceHeaders(trace),
+    ])
+    const fault = checkEnvelope(message) ?? unsupported(protocolVersion)
+    if (fault !== undefined) flow.reject(400, fault)
+    else if (this.#track(flow)) this.#core.modernRequest(flow)
+  }
+
+  #initialize(message: RpcMessage): void {
+    if (this.#session !== undefined || this.#opening) {
+      this.#fault({ code: RpcCode.invalidRequest, message: 'the session is open already', id: message.id })
+      return
+    }
+    this.#opening = true
+    const reply = this.#lineReply()
+    const opened = () => {
+      this.#opening = false
+      for (const early of this.#early.splice(0)) this.#message(early)
+    }
+    this.#core.openSession({
+      principal: this.#principal,
+      endpoint: this.#endpoint,
+      remoteAddress: undefined,
+      message,
+      headers: [],
+      outlet: (line) => this.#write(line),
+      reply: {
+        ...reply,
+        final: (response, status) => {
+          reply.final(response, status)
+          opened()
+        },
+        abandon: opened,
+      },
+      onOpen: (session) => {
+        this.#session = session
+        session.listen()
+      },
+    })
+  }
+
+  #legacyRequest(message: RpcMessage, reply: Reply): void {
+    const session = this.#session
+    if (session === undefined) {
+      const text = 'send initialize first, or name a protocol version in params._meta'
+      reply.final(
+        errorMessage(JSON.stringify(message.id), { code: RpcCode.invalidRequest, message: text }),
+        400,
+      )
+      return
+    }
+    session.lastUsedAt = this.#core.trail.now()
+    const trace = traceOf(message, undefined)
+    const context = trace === undefined ? session.context : { ...session.context, trace }
+    const flow = this.#core.flow(message, context, reply, traceHeaders(trace))
+    flow.onEnd = () => this.#idle?.()
+    this.#core.legacyRequest(session, flow)
+  }
+
+  #oneWay(message: RpcMessage): void {
+    const { requestId, reason } = message.params
+    const modern =
+      message.method === 'notifications/cancelled' &&
+      (typeof requestId === 'string' || typeof requestId === 'number')
+        ? this.#flows.get(requestId)
+        : undefined
+    if (modern !== undefined) modern.cancel(typeof reason === 'string' ? reason : undefined)
+    else if (message.kind === 'notification') this.#session?.notify(message)
+    const taken = message.kind === 'notification' || this.#session?.respond(message) === true
+    const context = this.#session?.context ?? {
+      principal: this.#principal,
+      era: 'modern' as const,
+      protocolVersion: '',
+    }
+    this.#core.auditMessage(context, message, taken ? 'ok' : 'refused')
+  }
+
+  #batch(session: LegacySession, messages: readonly (RpcMessage | MessageFault)[]): void {
+    const requests = messages.filter((message) => isFault(message) || message.kind === 'request')
+    for (const message of messages) if (!isFault(message) && message.kind !== 'request') this.#oneWay(message)
+    if (requests.length === 0) return
+    session.lastUsedAt = this.#core.trail.now()
+    const batch = new BatchReply(this.#lineReply(), requests.length)
+    for (const request of requests) {
+      const part = batch.part()
+      if (isFault(request)) part.final(faultMessage(request), 400)
+      else this.#legacyRequest(request, part)
+    }
+  }
+
+  /** False if the id is in use; the flow is answered then. */
+  #track(flow: Flow): boolean {
+    const { id } = flow.message
+    if (id === undefined || this.#flows.has(id)) {
+      flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
+      return false
+    }
+    this.#flows.set(id, flow)
+    flow.onEnd = () => {
+      this.#flows.delete(id)
+      this.#idle?.()
+    }
+    return true
+  }
+
+  #lineReply(): Reply {
+    return {
+      interim: (message) => this.#write(message),
+      final: (response) => this.#write(response),
+      abandon: () => {},
+      pause: () => {},
+    }
+  }
+
+  #fault(fault: MessageFault): void {
+    this.#write(faultMessage(fault))
+  }
+
+  #write(message: Buffer): void {
+    // a line break can only stand between tokens, where a blank means the same
+    const line = message.includes(10)
+      ? Buffer.from(message.map((byte) => (byte === 10 || byte === 13 ? 32 : byte)))
+      : message
+    this.#output.write(Buffer.concat([line, Buffer.from('\n')]))
+  }
+
+  /** The client has closed its side: what it asked for is still answered, subscriptions end. */
+  async #drain(): Promise<void> {
+    for (const flow of [...this.#flows.values()])
+      if (flow.endless) flow.cancel('the client closed the connection')
+    const busy = () => this.#opening || this.#flows.size > 0 || (this.#session?.openCalls ?? 0) > 0
+    while (busy() && !this.#core.closed) {
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve
+        setTimeout(resolve, 50)
+      })
+    }
+    if (this.#session !== undefined) this.#core.sessions.end(this.#session)
+  }
+}
+
+/** A modern server behind HTTP expects its name header, which a client on stdio does not send. */
+function nameHeader({ method, params }: RpcMessage): string[] {
+  const name =
+    method === 'tools/call' || method === 'prompts/get'
+      ? params['name']
+      : method === 'resources/read'
+        ? params['uri']
+        : undefined
+  return typeof name === 'string' ? ['mcp-name', encodeHeaderValue(name)] : []
+}
+
+function faultMessage(fault: MessageFault): Buffer {
+  const id = fault.id === undefined ? undefined : JSON.stringify(fault.id)
+  return errorMessage(id, { code: fault.code, message: fault.message })
+}

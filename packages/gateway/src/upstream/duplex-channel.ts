@@ -1,0 +1,157 @@
+import { type SallyportError, UpstreamError } from '@sallyport/core'
+import type { Call } from '../call/call.ts'
+import { notificationMessage } from '../wire/json-rpc.ts'
+import { type MessageScan, scanArray, scanMessage } from '../wire/scan-message.ts'
+import { type Edit, splice } from '../wire/splice.ts'
+import { isUtf8 } from 'node:buffer'
+
+export interface DuplexChannelOptions {
+  readonly server: string
+  /** Takes one message; framing is the transport's business. */
+  readonly write: (message: Buffer) => void
+  /** Notifications and requests of the server; `call` where progress token or subscription id names one. */
+  readonly fromServer: (message: Buffer, scan: MessageScan, call: Call | undefined) => void
+  /** Something that is not a message, shortened; for the log. */
+  readonly garbage: (text: string) => void
+  readonly timeoutMs: number
+  readonly now: () => number
+  /** HTTP status that a response has where the front is HTTP (default 200). */
+  readonly status?: (response: Buffer, scan: MessageScan) => number
+}
+
+interface OpenCall {
+  readonly call: Call
+  readonly token: Buffer | undefined
+  deadline: number
+}
+
+/**
+ * Many calls over one stream of messages (stdio, HTTP+SSE). Callers' ids and progress tokens may collide, so each
+ * call goes out under a number of this channel's own, which is its progress token and subscription id as well.
+ */
+export class DuplexChannel {
+  readonly #options: DuplexChannelOptions
+  readonly #calls = new Map<number, OpenCall>()
+  readonly #numbers = new Map<Call, number>()
+  #next = 1
+
+  constructor(options: DuplexChannelOptions) {
+    this.#options = options
+  }
+
+  get openCalls(): Iterable<Call> {
+    return this.#numbers.keys()
+  }
+
+  get openCount(): number {
+    return this.#calls.size
+  }
+
+  send(call: Call, timeoutMs = this.#options.timeoutMs): void {
+    const number = this.#next++
+    const { scan } = call
+    const edits: Edit[] = [...call.edits, [scan.idStart, scan.idEnd, String(number)]]
+    let token: Buffer | undefined
+    if (scan.tokenStart >= 0) {
+      token = call.bytes.subarray(scan.tokenStart, scan.tokenEnd)
+      edits.push([scan.tokenStart, scan.tokenEnd, String(number)])
+    }
+    const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#options.now() + timeoutMs
+    this.#calls.set(number, { call, token, deadline })
+    this.#numbers.set(call, number)
+    this.#options.write(splice(call.bytes, ...edits))
+  }
+
+  /** The call is over for its caller; the server is told. */
+  cancel(call: Call, reason: string | undefined): void {
+    const requestId = this.#forget(call)
+    if (requestId === undefined) return
+    const params = { requestId, ...(reason !== undefined && { reason }) }
+    this.#options.write(notificationMessage('notifications/cancelled', params))
+  }
+
+  receive(message: Buffer): void {
+    const text = message.toString('latin1')
+    const scan = isUtf8(message) && isJson(message) ? scanMessage(text) : undefined
+    if (scan !== undefined) this.#route(message, scan)
+    else {
+      const elements = text.startsWith('[') && isJson(message) ? scanArray(text) : undefined
+      if (elements === undefined) this.#options.garbage(text.slice(0, 200))
+      else for (const [start, end] of elements) this.receive(message.subarray(start, end))
+    }
+  }
+
+  /** Ends the calls whose time is over; called now and then. */
+  sweep(): void {
+    const now = this.#options.now()
+    for (const { call, deadline } of this.#calls.values()) {
+      if (deadline > now) continue
+      this.cancel(call, 'timeout')
+      call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.#options.server, 'did not answer in time'))
+    }
+  }
+
+  /** The stream is gone. */
+  fail(error: SallyportError): void {
+    const calls = [...this.#numbers.keys()]
+    this.#numbers.clear()
+    this.#calls.clear()
+    for (const call of calls) call.fail(error)
+  }
+
+  #route(message: Buffer, scan: MessageScan): void {
+    if (scan.methodStart < 0) this.#response(message, scan)
+    else if (scan.progressStart >= 0 && scan.idStart < 0) this.#progress(message, scan)
+    else if (scan.subscriptionStart >= 0 && scan.idStart < 0) {
+      const open = this.#find(message, scan.subscriptionStart, scan.subscriptionEnd)
+      if (open === undefined) return
+      const restored = splice(message, [scan.subscriptionStart, scan.subscriptionEnd, open.call.idText])
+      this.#options.fromServer(restored, rescan(restored, scan), open.call)
+    } else this.#options.fromServer(message, scan, undefined)
+  }
+
+  #response(message: Buffer, scan: MessageScan): void {
+    const open = this.#find(message, scan.idStart, scan.idEnd)
+    // late answers to calls that were cancelled or timed out end here
+    if (open === undefined) return
+    this.#forget(open.call)
+    const edits: Edit[] = [[scan.idStart, scan.idEnd, open.call.idText]]
+    if (scan.subscriptionStart >= 0)
+      edits.push([scan.subscriptionStart, scan.subscriptionEnd, open.call.idText])
+    open.call.final(splice(message, ...edits), scan, this.#options.status?.(message, scan) ?? 200)
+  }
+
+  #progress(message: Buffer, scan: MessageScan): void {
+    const open = this.#find(message, scan.progressStart, scan.progressEnd)
+    if (open?.token === undefined) return
+    if (open.deadline !== Number.POSITIVE_INFINITY)
+      open.deadline = this.#options.now() + this.#options.timeoutMs
+    const restored = splice(message, [scan.progressStart, scan.progressEnd, open.token])
+    this.#options.fromServer(restored, rescan(restored, scan), open.call)
+  }
+
+  #find(message: Buffer, start: number, end: number): OpenCall | undefined {
+    return start < 0 ? undefined : this.#calls.get(Number(message.toString('latin1', start, end)))
+  }
+
+  #forget(call: Call): number | undefined {
+    const number = this.#numbers.get(call)
+    if (number === undefined) return undefined
+    this.#numbers.delete(call)
+    this.#calls.delete(number)
+    return number
+  }
+}
+
+function isJson(message: Buffer): boolean {
+  try {
+    JSON.parse(message.toString())
+    return true
+  } catch {
+    return false
+  }
+}
+
+function rescan(message: Buffer, fallback: MessageScan): MessageScan {
+  return scanMessage(message.toString('latin1')) ?? fallback
+}

@@ -1,0 +1,125 @@
+import { type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
+import { isRecord } from '../wire/client-message.ts'
+import {
+  isModernErrorCode,
+  LATEST_LEGACY,
+  LATEST_MODERN,
+  META_CAPABILITIES,
+  META_CLIENT_INFO,
+  META_VERSION,
+  MODERN_VERSIONS,
+  RpcCode,
+} from '../wire/protocol.ts'
+import type { EraVerdict, ServerFacts } from './era.ts'
+import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import type { ModernLink } from './modern-link.ts'
+
+export interface ProbeTarget {
+  readonly server: string
+  readonly context: RequestContext
+  readonly clientInfo: { readonly name: string; readonly version: string }
+  readonly now: () => number
+  readonly openModern: () => ModernLink
+  /** Ways to speak the legacy era, in the order in which they are to be tried. */
+  readonly legacyTransports: readonly EraVerdict['legacyTransport'][]
+  readonly openLegacy: (kind: EraVerdict['legacyTransport'], owner: LegacyTransportOwner) => LegacyTransport
+  readonly timeoutMs: number
+}
+
+/**
+ * Asks a server which eras it speaks: `server/discover` first, and `initialize` unless that was answered the modern way
+ * (2026-07-28 basic/versioning, "Backward Compatibility"). No single error code decides for the legacy era.
+ */
+export async function probeEra(target: ProbeTarget): Promise<EraVerdict> {
+  const modern = await probeModern(target)
+  if (modern !== undefined) {
+    const [legacyTransport = 'streamable-http'] = target.legacyTransports
+    return { at: target.now(), modern, legacy: 'untried', legacyTransport }
+  }
+  let failure: unknown
+  for (const kind of target.legacyTransports) {
+    const answer = await probeLegacy(target, kind)
+    if ('result' in answer) {
+      const { result } = answer
+      const version = String(result['protocolVersion'])
+      return { at: target.now(), modern: undefined, legacy: facts(result, [version]), legacyTransport: kind }
+    }
+    failure = answer
+    // an error from a server that is away says nothing about the next way to reach it
+    if (SallyportError.isInstance(answer) && answer.code === 'ERR_UPSTREAM_UNAVAILABLE') break
+  }
+  if (SallyportError.isInstance(failure)) throw failure
+  throw new UpstreamError('ERR_UPSTREAM_ERA', target.server, 'answers neither server/discover nor initialize')
+}
+
+async function probeModern(target: ProbeTarget): Promise<ServerFacts | undefined> {
+  const link = target.openModern()
+  const params = {
+    _meta: { [META_VERSION]: LATEST_MODERN, [META_CLIENT_INFO]: target.clientInfo, [META_CAPABILITIES]: {} },
+  }
+  const context = { ...target.context, era: 'modern' as const, protocolVersion: LATEST_MODERN }
+  const answer = await ask(target, context, 'server/discover', params, (call) =>
+    link.send(call, target.timeoutMs),
+  )
+  if ('result' in answer) {
+    const listed = answer.result['supportedVersions']
+    const versions = Array.isArray(listed) ? listed.map(String) : [LATEST_MODERN]
+    return versions.some((version) => MODERN_VERSIONS.includes(version))
+      ? facts(answer.result, versions)
+      : undefined
+  }
+  if ('error' in answer) {
+    const { code, data } = answer.error
+    const supported = isRecord(data) && Array.isArray(data['supported']) ? data['supported'].map(String) : []
+    // a modern server that only knows revisions we do not is of no use in this era, but may be in the other
+    const usable =
+      code !== RpcCode.unsupportedProtocolVersion || supported.some((it) => MODERN_VERSIONS.includes(it))
+    return isModernErrorCode(code) && usable
+      ? { versions: supported, capabilities: {}, instructions: undefined }
+      : undefined
+  }
+  const unreachable = UpstreamError.isInstance(answer) && 'retrySafe' in answer && answer.retrySafe === true
+  if (unreachable) throw answer
+  return undefined
+}
+
+async function probeLegacy(
+  target: ProbeTarget,
+  kind: EraVerdict['legacyTransport'],
+): Promise<InternalAnswer | SallyportError> {
+  const ignore: LegacyTransportOwner = { fromServer() {}, sessionOpened() {}, sessionLost() {}, closed() {} }
+  const transport = target.openLegacy(kind, ignore)
+  const params = { protocolVersion: LATEST_LEGACY, capabilities: {}, clientInfo: target.clientInfo }
+  const context = { ...target.context, era: 'legacy' as const, protocolVersion: LATEST_LEGACY }
+  const answer = await ask(target, context, 'initialize', params, (call) => transport.initialize(call))
+  transport.close()
+  return answer
+}
+
+function ask(
+  target: ProbeTarget,
+  context: RequestContext,
+  method: string,
+  params: unknown,
+  send: (call: InternalCall) => void,
+): Promise<InternalAnswer | SallyportError> {
+  return new Promise((resolve) => {
+    const late = new UpstreamError('ERR_UPSTREAM_TIMEOUT', target.server, `did not answer ${method} in time`)
+    const call = new InternalCall(target.server, context, method, params, [], (answer) => {
+      clearTimeout(timer)
+      resolve(answer)
+    })
+    const timer = setTimeout(() => call.fail(late), target.timeoutMs)
+    send(call)
+  })
+}
+
+function facts(result: Readonly<Record<string, unknown>>, versions: readonly string[]): ServerFacts {
+  const { capabilities, instructions } = result
+  return {
+    versions,
+    capabilities: isRecord(capabilities) ? capabilities : {},
+    instructions: typeof instructions === 'string' ? instructions : undefined,
+  }
+}

@@ -1,0 +1,151 @@
+import {
+  type Logger,
+  type NamedServer,
+  SallyportError,
+  type ServerProcess,
+  type ServerRuntime,
+  type StdioServerDefinition,
+  UpstreamError,
+} from '@sallyport/core'
+import { LineSplitter } from '../wire/line-splitter.ts'
+
+export interface StdioChildOptions {
+  readonly server: NamedServer & { readonly definition: StdioServerDefinition }
+  readonly runtime: ServerRuntime
+  readonly logger: Logger
+  readonly maxLineBytes: number
+  readonly onMessage: (line: Buffer) => void
+  /** Called once, when nothing can be sent any more. */
+  readonly onClosed: (error: SallyportError) => void
+}
+
+/** A server gets this long to end after its input was closed (spec: stdio, Shutdown). */
+const EXIT_GRACE_MS = 2_000
+const LINE_FEED = Buffer.from('\n')
+
+/** One running server and its pipes. Messages written before it runs wait for it. */
+export class StdioChild {
+  readonly #options: StdioChildOptions
+  readonly #abort = new AbortController()
+  #process: ServerProcess | undefined
+  #outbox: Buffer[] = []
+  #outboxBytes = 0
+  #flushScheduled = false
+  #closed = false
+  #gone: Promise<void> = Promise.resolve()
+
+  constructor(options: StdioChildOptions) {
+    this.#options = options
+    this.#gone = this.#run()
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid
+  }
+
+  /** All messages of one turn of the event loop go out in one write. */
+  readonly write = (message: Buffer): void => {
+    if (this.#closed) return
+    this.#outbox.push(message, LINE_FEED)
+    this.#outboxBytes += message.length
+    if (this.#outboxBytes + (this.#process?.stdin.writableLength ?? 0) > this.#options.maxLineBytes * 2) {
+      this.#fail('does not read its input')
+      return
+    }
+    if (this.#flushScheduled || this.#process === undefined) return
+    this.#flushScheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  /** Closes the server's input and waits for its end; kills it if it stays. */
+  async close(): Promise<void> {
+    this.#end(
+      new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.#options.server.name, 'was stopped by the gateway'),
+    )
+    await this.#gone
+  }
+
+  async #run(): Promise<void> {
+    const { server, runtime, maxLineBytes, onMessage } = this.#options
+    let child: ServerProcess
+    try {
+      child = await runtime.start(server, this.#abort.signal)
+    } catch (cause) {
+      const known = SallyportError.isInstance(cause)
+      this.#end(known ? cause : this.#error('could not be started', { cause, retrySafe: true }))
+      return
+    }
+    this.#process = child
+    const lines = new LineSplitter(onMessage, maxLineBytes)
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (this.#closed) return
+      try {
+        lines.push(chunk)
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+        this.#fail(`wrote too much: ${error.message}`)
+      }
+    })
+    child.stdin.on('error', () => {})
+    child.stdout.on('error', () => {})
+    this.#logErrors(child)
+    if (this.#closed) this.#stop(child)
+    else this.#flush()
+    const exit = await child.exited
+    const how = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`
+    this.#end(this.#error(`ended (${how})`))
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false
+    const child = this.#process
+    if (child === undefined || this.#outbox.length === 0 || !child.stdin.writable) return
+    const parts = this.#outbox
+    this.#outbox = []
+    this.#outboxBytes = 0
+    child.stdin.write(Buffer.concat(parts))
+  }
+
+  #fail(message: string): void {
+    this.#end(this.#error(message))
+  }
+
+  #end(error: SallyportError): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#outbox = []
+    this.#abort.abort()
+    if (this.#process !== undefined) this.#stop(this.#process)
+    this.#options.onClosed(error)
+  }
+
+  #stop(child: ServerProcess): void {
+    const timer = setTimeout(() => child.kill(), EXIT_GRACE_MS)
+    void child.exited.then(() => clearTimeout(timer))
+    child.stdin.end()
+    child.stdout.resume()
+  }
+
+  /** What a server says on stderr is its log, nothing more (spec: stdio). Long lines are cut. */
+  #logErrors(child: ServerProcess): void {
+    const { logger, server } = this.#options
+    let rest = ''
+    child.stderr.on('error', () => {})
+    child.stderr.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split('\n')
+      rest = (lines.pop() ?? '').slice(-4_000)
+      for (const line of lines) {
+        if (line.trim() !== '')
+          logger.debug('server wrote to stderr', { server: server.name, line: line.slice(0, 1_000) })
+      }
+    })
+  }
+
+  #error(message: string, options?: { cause?: unknown; retrySafe?: boolean }): UpstreamError {
+    return new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.#options.server.name, message, options)
+  }
+}

@@ -1,0 +1,73 @@
+import type { Call } from '../call/call.ts'
+import { DuplexChannel } from './duplex-channel.ts'
+import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import { StdioChild, type StdioChildOptions } from './stdio-child.ts'
+
+export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessage' | 'onClosed'> {
+  readonly timeoutMs: number
+  readonly now: () => number
+}
+
+/** A child process of one session alone: whatever the server says is meant for this session. */
+export class StdioTransport implements LegacyTransport {
+  readonly #child: StdioChild
+  readonly #channel: DuplexChannel
+  readonly #sweep: NodeJS.Timeout
+
+  constructor(options: StdioTransportOptions, owner: LegacyTransportOwner) {
+    const { server, logger, timeoutMs, now } = options
+    this.#child = new StdioChild({
+      ...options,
+      onMessage: (line) => this.#channel.receive(line),
+      onClosed: (error) => {
+        clearInterval(this.#sweep)
+        this.#channel.fail(error)
+        owner.closed(error)
+      },
+    })
+    this.#channel = new DuplexChannel({
+      server: server.name,
+      write: this.#child.write,
+      fromServer: (message, scan, call) => owner.fromServer(message, scan, call ?? this.#onlyCall()),
+      garbage: (text) =>
+        logger.warn('server wrote something that is no message', { server: server.name, text }),
+      timeoutMs,
+      now,
+    })
+    this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
+    this.#sweep.unref()
+  }
+
+  initialize(call: Call): void {
+    this.#channel.send(call)
+  }
+
+  send(call: Call): void {
+    this.#channel.send(call)
+  }
+
+  cancel(call: Call, reason: string | undefined): void {
+    this.#channel.cancel(call, reason)
+  }
+
+  notify(message: Buffer): void {
+    this.#child.write(message)
+  }
+
+  respond(message: Buffer): void {
+    this.#child.write(message)
+  }
+
+  listen(): void {}
+
+  close(): void {
+    void this.#child.close()
+  }
+
+  /** On stdio nothing says which call a question belongs to; with one call open there is no doubt. */
+  #onlyCall(): Call | undefined {
+    if (this.#channel.openCount !== 1) return undefined
+    const [call] = this.#channel.openCalls
+    return call
+  }
+}

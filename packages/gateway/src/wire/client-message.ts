@@ -1,0 +1,92 @@
+import { isUtf8 } from 'node:buffer'
+import { type MessageScan, scanMessage } from './scan-message.ts'
+import { RpcCode } from './protocol.ts'
+
+export type MessageKind = 'request' | 'notification' | 'response'
+
+export type RpcId = string | number
+
+/** A JSON-RPC message: the bytes as received, its parsed value, and where its parts stand. */
+export interface RpcMessage {
+  readonly kind: MessageKind
+  readonly bytes: Buffer
+  readonly scan: MessageScan
+  /** The `id`; absent in notifications. */
+  readonly id: RpcId | undefined
+  /** Empty in responses. */
+  readonly method: string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+/** Why some bytes are not a message, in JSON-RPC terms. */
+export interface MessageFault {
+  readonly code: number
+  readonly message: string
+  /** The id to answer to, where one could be read. */
+  readonly id: RpcId | undefined
+}
+
+export function isFault(value: RpcMessage | MessageFault): value is MessageFault {
+  return 'code' in value
+}
+
+const noParams: Readonly<Record<string, unknown>> = Object.freeze({})
+
+/**
+ * Reads one message. Stricter than what is only passed on needs, where two readers could disagree about the same bytes:
+ * invalid UTF-8 and duplicate member names are refused (RFC 8259 section 4 leaves their meaning open).
+ */
+export function readMessage(bytes: Buffer, maxDepth: number): RpcMessage | MessageFault {
+  if (!isUtf8(bytes))
+    return { code: RpcCode.parseError, message: 'the body is not valid UTF-8', id: undefined }
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString())
+  } catch {
+    return { code: RpcCode.parseError, message: 'the body is not valid JSON', id: undefined }
+  }
+  const scan = isRecord(value) ? scanMessage(bytes.toString('latin1')) : undefined
+  if (!isRecord(value) || scan === undefined) {
+    return { code: RpcCode.invalidRequest, message: 'a JSON-RPC message is a JSON object', id: undefined }
+  }
+  const id = readId(value)
+  const refuse = (message: string): MessageFault => ({ code: RpcCode.invalidRequest, message, id })
+  if (scan.duplicate !== undefined) return refuse(`the member ${JSON.stringify(scan.duplicate)} occurs twice`)
+  if (scan.depth > maxDepth) return refuse(`the message is nested deeper than ${maxDepth} levels`)
+  if (value['jsonrpc'] !== '2.0') return refuse('the member "jsonrpc" must be "2.0"')
+  if (scan.idStart >= 0 && id === undefined) return refuse('the member "id" must be a string or a number')
+  const { method, params } = value
+  if (method === undefined) {
+    const answers = (scan.resultStart >= 0 ? 1 : 0) + (scan.errorStart >= 0 ? 1 : 0)
+    if (answers !== 1) return refuse('a message has a "method", or exactly one of "result" and "error"')
+    if (id === undefined) return refuse('a response must have an "id"')
+    return { kind: 'response', bytes, scan, id, method: '', params: noParams }
+  }
+  if (typeof method !== 'string') return refuse('the member "method" must be a string')
+  if (params !== undefined && !isRecord(params)) return refuse('the member "params" must be an object')
+  const kind = id === undefined ? 'notification' : 'request'
+  return { kind, bytes, scan, id, method, params: params ?? noParams }
+}
+
+/** A message as it stands in the bytes: `id` as its sender spelled it. */
+export function idBytes(message: RpcMessage): Buffer {
+  return message.bytes.subarray(message.scan.idStart, message.scan.idEnd)
+}
+
+function readId(value: Readonly<Record<string, unknown>>): RpcId | undefined {
+  const id = value['id']
+  return typeof id === 'string' || typeof id === 'number' ? id : undefined
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** `undefined` if the bytes are not JSON. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString())
+  } catch {
+    return undefined
+  }
+}
