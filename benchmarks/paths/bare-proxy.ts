@@ -1,0 +1,88 @@
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
+import { type Dispatcher, Pool } from 'undici'
+
+/**
+ * The yardstick: the least a Node reverse proxy can do that buffers answers, on the same node:http and undici a gateway
+ * stands on. `node bare-proxy.ts PORT UPSTREAM_ORIGIN`
+ */
+const [port = '0', origin = ''] = process.argv.slice(2)
+const pool = new Pool(origin, { connections: 256, pipelining: 1 })
+const hopByHop = new Set([
+  'connection',
+  'content-length',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+const server = createServer((request, response) => {
+  if (request.method !== 'POST' && request.method !== 'DELETE') {
+    response.writeHead(405).end()
+    return
+  }
+  const { method } = request
+  const parts: Buffer[] = []
+  request.on('data', (part: Buffer) => parts.push(part))
+  request.on('end', () => forward(request, response, method, parts))
+})
+server.keepAliveTimeout = 120_000
+server.listen(Number(port), '127.0.0.1', () => {
+  const address = server.address()
+  const listening = typeof address === 'object' && address ? address.port : 0
+  process.stdout.write(`${JSON.stringify({ url: `http://127.0.0.1:${listening}/mcp` })}\n`)
+})
+
+function forward(
+  request: IncomingMessage,
+  response: ServerResponse,
+  method: 'POST' | 'DELETE',
+  parts: Buffer[],
+): void {
+  const answer: Buffer[] = []
+  let bytes = 0
+  let status = 502
+  let headers: Record<string, string | string[]> = {}
+  const handler: Dispatcher.DispatchHandler = {
+    onRequestStart() {},
+    onResponseStart(_controller, statusCode, responseHeaders) {
+      status = statusCode
+      headers = endToEnd(responseHeaders)
+    },
+    onResponseData(_controller, chunk) {
+      answer.push(chunk)
+      bytes += chunk.length
+    },
+    onResponseEnd() {
+      headers['content-length'] = String(bytes)
+      response.writeHead(status, headers)
+      response.end(answer.length === 1 ? answer[0] : Buffer.concat(answer))
+    },
+    onResponseError() {
+      response.writeHead(502).end()
+    },
+  }
+  const body = parts.length === 1 ? parts[0] : Buffer.concat(parts)
+  pool.dispatch(
+    {
+      path: request.url ?? '/',
+      method,
+      headers: endToEnd(request.headers),
+      body: body?.length ? body : null,
+    },
+    handler,
+  )
+}
+
+function endToEnd(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string | string[]> {
+  const kept: Record<string, string | string[]> = {}
+  for (const name in headers) {
+    const value = headers[name]
+    if (value !== undefined && !hopByHop.has(name)) kept[name] = value
+  }
+  return kept
+}
