@@ -9,23 +9,23 @@ export interface CallIntent {
   readonly from: 'client' | 'server'
   readonly kind: 'request' | 'notification' | 'response' | 'invalid'
   /** Absent when the message was refused before the caller was known. */
-  readonly principal?: Principal
-  readonly era?: ProtocolEra
-  readonly sessionId?: string
-  readonly remoteAddress?: string
+  readonly principal?: Principal | undefined
+  readonly era?: ProtocolEra | undefined
+  readonly sessionId?: string | undefined
+  readonly remoteAddress?: string | undefined
   /** The server whose own path was called; absent on the aggregated endpoint. */
-  readonly endpoint?: string
+  readonly endpoint?: string | undefined
   /** The MCP server that the message goes to or comes from, once the route is known. */
-  readonly server?: string
+  readonly server?: string | undefined
   /** JSON-RPC method; absent for responses and for what could not be read. */
-  readonly method?: string
+  readonly method?: string | undefined
   /** Name of the tool or prompt, or the resource URI, as the MCP server knows it. */
-  readonly target?: string
+  readonly target?: string | undefined
   /** JSON-RPC id as the client wrote it. */
-  readonly requestId?: string | number
+  readonly requestId?: string | number | undefined
   /** Size of the message in bytes. */
   readonly bytes: number
-  readonly trace?: TraceContext
+  readonly trace?: TraceContext | undefined
 }
 
 /** How it ended. */
@@ -40,7 +40,7 @@ export interface CallOutcome {
    */
   readonly status: 'ok' | 'tool-error' | 'error' | 'refused' | 'failed' | 'cancelled'
   /** JSON-RPC error code, or one of our own `ERR_…` codes. */
-  readonly code?: number | string
+  readonly code?: number | string | undefined
   /** From taking the message in to the last byte of the answer. */
   readonly durationMs: number
   /** Size of the answer in bytes. */

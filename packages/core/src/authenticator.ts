@@ -11,7 +11,7 @@ export interface AuthenticationInput {
   /** Header names in lower case; a repeated header is joined or an array, as Node.js does it. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
   /** Address of the peer of the TCP connection. */
-  readonly remoteAddress?: string
+  readonly remoteAddress?: string | undefined
 }
 
 /** A refusal, and what the client has to bring to be let in (RFC 6750 section 3). */

@@ -18,7 +18,13 @@ export interface Principal {
   readonly expiresAt?: number
 }
 
+const keys = new WeakMap<Principal, string>()
+
 /** A string that is equal for two principals exactly if they are the same caller of the same tenant. */
 export function principalKey(principal: Principal): string {
-  return JSON.stringify([principal.tenant, principal.issuer ?? '', principal.subject])
+  const known = keys.get(principal)
+  if (known !== undefined) return known
+  const key = JSON.stringify([principal.tenant, principal.issuer ?? '', principal.subject])
+  keys.set(principal, key)
+  return key
 }

@@ -20,9 +20,9 @@ export interface RequestContext {
   /** The protocol revision in use, such as `2025-11-25`. */
   readonly protocolVersion: string
   /** Name of the one server whose own path was called; absent on the aggregated endpoint. */
-  readonly endpoint?: string
+  readonly endpoint?: string | undefined
   /** The gateway's session with the client; legacy era only. */
-  readonly sessionId?: string
-  readonly remoteAddress?: string
-  readonly trace?: TraceContext
+  readonly sessionId?: string | undefined
+  readonly remoteAddress?: string | undefined
+  readonly trace?: TraceContext | undefined
 }

@@ -12,16 +12,24 @@ import { createMemoryMcpSessionStore } from '@sallyport/core/memory'
 import { Aggregator } from './aggregate/aggregator.ts'
 import { Catalog } from './aggregate/catalog.ts'
 import { CursorSeal } from './aggregate/cursor.ts'
-import { discoverResult, initializeResult, legacyOnly, negotiate, settled } from './aggregate/introduction.ts'
+import {
+  discoverResult,
+  initializeResult,
+  negotiate,
+  refusedForLegacy,
+  refuseEra,
+  settled,
+} from './aggregate/introduction.ts'
 import { Listeners } from './aggregate/listen.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
-import { Flow } from './call/flow.ts'
+import type { Carrier } from './call/call.ts'
+import { MessageAudit } from './call/message-audit.ts'
+import { Flow, type FlowKeeper } from './call/flow.ts'
 import { forward } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
-import type { HostCheckOptions } from './front/host-check.ts'
+import { HostCheck } from './front/host-check.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
-import type { Admission } from './front/http-front.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import { ListChanges } from './legacy/list-changes.ts'
@@ -31,7 +39,7 @@ import type { EraVerdict } from './upstream/era.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
-import { LEGACY_VERSIONS, RpcCode } from './wire/protocol.ts'
+import { META_SUBSCRIPTION, RpcCode } from './wire/protocol.ts'
 import { version } from './version.ts'
 
 export interface SessionOpening {
@@ -47,21 +55,23 @@ export interface SessionOpening {
 }
 
 /** What all fronts share: the parts of the gateway, and the ways of a request into them. */
-export class GatewayCore {
+export class GatewayCore implements FlowKeeper {
   readonly logger: Logger
   readonly limits: GatewayLimits
   readonly publicUrl: URL | undefined
   readonly serverInfo: { readonly name: string; readonly version: string }
-  readonly hostCheck: HostCheckOptions
+  readonly hostCheck: HostCheck
   readonly authenticator: Authenticator
   readonly upstreams: UpstreamTable
   readonly sessions: SessionTable
   readonly catalog: Catalog
   readonly listeners: Listeners
   readonly trail: AuditTrail
+  readonly audit: MessageAudit
   readonly openFlows = new Set<Flow>()
   draining = false
   closed = false
+  readonly #origin: string | undefined
   readonly #interceptors: readonly GatewayInterceptor[]
   readonly #aggregator: Aggregator
   readonly #listChanges: ListChanges
@@ -71,15 +81,17 @@ export class GatewayCore {
     this.logger = options.logger ?? silentLogger
     this.limits = { ...defaultLimits, ...options.limits }
     this.publicUrl = options.publicUrl === undefined ? undefined : new URL(options.publicUrl)
+    this.#origin = this.publicUrl?.origin
     this.serverInfo = options.serverInfo ?? { name: 'sallyport', version }
-    this.hostCheck = {
+    this.hostCheck = new HostCheck({
       publicUrl: this.publicUrl,
       allowedHosts: options.allowedHosts ?? [],
       allowedOrigins: options.allowedOrigins ?? [],
-    }
+    })
     this.authenticator = options.authenticate ?? loopbackOnly()
     this.#interceptors = options.interceptors ?? []
     this.trail = new AuditTrail(options.audit, this.logger, now)
+    this.audit = new MessageAudit(this.trail)
     this.upstreams = new UpstreamTable({
       runtime: options.runtime ?? createChildProcessRuntime(),
       credentials: options.credentials,
@@ -87,17 +99,24 @@ export class GatewayCore {
       now,
       limits: this.limits,
       clientInfo: this.serverInfo,
-      notice: (message, scan, call) => {
-        this.#auditNotice(call.context, message, scan.methodStart, scan.methodEnd)
+      notice: (message, scan, call, server) => {
+        this.audit.notice(
+          call.context,
+          server,
+          message.subarray(scan.methodStart, scan.methodEnd),
+          message.length,
+        )
         if (!this.listeners.notice(message, scan, call)) call.interim(message, scan)
       },
     })
     this.catalog = new Catalog({ now, pageItems: this.limits.pageItems, maxEntries: 10_000 })
-    this.#listChanges = new ListChanges(() => this.sessions.all())
+    this.#listChanges = new ListChanges(() => this.sessions.all(), now)
     this.listeners = new Listeners({
       upstreams: this.upstreams,
       logger: this.logger,
-      acknowledgeMs: 500,
+      // long enough for a process to start
+      acknowledgeMs: Math.min(5_000, this.limits.listMs),
+      ownerOf: (flow, uri) => this.#aggregator.ownerOf(flow, uri),
       onListChanged: (tenant, server) => this.catalog.invalidate(tenant, server),
     })
     this.#aggregator = new Aggregator({
@@ -128,6 +147,19 @@ export class GatewayCore {
           this.catalog.invalidate(tenant, server)
           this.#listChanges.announce(tenant, method)
         },
+        onReopened: (session, server) => {
+          const { tenant } = session.context.principal
+          this.catalog.invalidate(tenant, server)
+          this.#listChanges.suspect(tenant, server)
+        },
+      },
+      isShared: options.sessions !== undefined,
+      onEnded: (session, heard) => {
+        // lists are kept because somebody hears of their changes: without an ear they cannot be trusted
+        const { tenant } = session.context.principal
+        const unheard = heard.filter((upstream) => !this.#isHeard(tenant, upstream))
+        for (const { name } of unheard) this.catalog.invalidate(tenant, name)
+        if (unheard.length > 0) this.#listChanges.announceAll(tenant)
       },
       restore: (session, record) => {
         for (const [server, sessionId] of Object.entries(record.upstreamSessions)) {
@@ -141,8 +173,12 @@ export class GatewayCore {
   flow(message: RpcMessage, context: RequestContext, reply: Reply, headers: readonly string[]): Flow {
     const flow = new Flow(message, context, reply, this.trail, this.#interceptors, headers)
     this.openFlows.add(flow)
-    flow.onClosed = () => this.openFlows.delete(flow)
+    flow.keptBy(this)
     return flow
+  }
+
+  settled(flow: Flow): void {
+    this.openFlows.delete(flow)
   }
 
   /** `initialize`: on a server's own path it is that server's to answer, on the aggregated endpoint the gateway's. */
@@ -152,8 +188,8 @@ export class GatewayCore {
       principal,
       era: 'legacy',
       protocolVersion: negotiate(message.params['protocolVersion']),
-      ...(endpoint !== undefined && { endpoint }),
-      ...(remoteAddress !== undefined && { remoteAddress }),
+      endpoint,
+      remoteAddress,
     }
     const flow = this.flow(message, context, opening.reply, opening.headers)
     if (typeof message.params['protocolVersion'] !== 'string' || !isRecord(message.params['capabilities'])) {
@@ -177,6 +213,7 @@ export class GatewayCore {
   }
 
   legacyRequest(session: LegacySession, flow: Flow): void {
+    if (this.#refusedForShutdown(flow)) return
     if (!session.register(flow)) {
       flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
       return
@@ -188,20 +225,25 @@ export class GatewayCore {
     }
     const upstream = this.#existing(endpoint, flow)
     if (upstream === undefined) return
-    const peer = session.peer(upstream)
-    const send = (call: Flow) => {
-      call.withdraw = (reason) => peer.cancel(call, reason)
-      peer.send(call)
-    }
-    forward(flow, { server: endpoint, target: targetOf(flow.message), edits: [], send }, this.#interceptors)
+    session.remember(endpoint, flow.method, flow.message.params)
+    const carrier = session.peer(upstream)
+    const target = targetOf(flow.message)
+    forward(flow, { server: endpoint, target, edits: [], carrier }, this.#interceptors)
   }
 
   modernRequest(flow: Flow): void {
+    if (this.#refusedForShutdown(flow)) return
     const { endpoint } = flow.context
     if (endpoint === undefined) {
       const all = this.upstreams.all()
-      if (all.every(({ knownEra }) => knownEra !== undefined)) this.#modernAggregated(flow, all)
-      else void settled(all, this.limits.probeMs).then(() => this.#modernAggregated(flow, all))
+      // other methods wait for the servers that they are about
+      const aboutAll = flow.method === 'server/discover' || flow.method === 'subscriptions/listen'
+      if (!aboutAll || all.every(({ knownEra }) => knownEra !== undefined)) this.#modernAggregated(flow, all)
+      else {
+        void settled(all, flow.context, this.limits.listMs).then(() => {
+          if (!flow.settled) this.#modernAggregated(flow, all)
+        })
+      }
       return
     }
     const upstream = this.#existing(endpoint, flow)
@@ -218,8 +260,7 @@ export class GatewayCore {
 
   /** Canonical URL of an endpoint: what tokens name as their audience. */
   urlOf(exchange: HttpExchange, basePath: string, server: string | undefined): string {
-    const origin =
-      this.publicUrl?.origin ?? `${exchange.secure ? 'https' : 'http'}://${headerOf(exchange, 'host')}`
+    const origin = this.#origin ?? `${exchange.secure ? 'https' : 'http'}://${headerOf(exchange, 'host')}`
     if (server === undefined) return origin + basePath
     return `${origin}${basePath === '/' ? '' : basePath}/${encodeURIComponent(server)}`
   }
@@ -245,69 +286,18 @@ export class GatewayCore {
   async close(deadlineMs: number): Promise<void> {
     this.draining = true
     this.listeners.close()
+    for (const flow of [...this.openFlows]) if (flow.endless) endSubscription(flow)
     const deadline = Date.now() + deadlineMs
     const waiting = () => [...this.openFlows].some((flow) => !flow.endless)
     while (waiting() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
     const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came')
-    for (const flow of [...this.openFlows]) flow.fail(late)
+    for (const flow of [...this.openFlows]) {
+      flow.carrier?.cancel(flow, 'the gateway is shutting down')
+      flow.fail(late)
+    }
     this.closed = true
     this.sessions.close()
     await this.upstreams.close()
-  }
-
-  /** A message without an answer. */
-  auditMessage(context: RequestContext, message: RpcMessage, status: 'ok' | 'refused', code?: number): void {
-    const { principal, era, sessionId, endpoint, remoteAddress, trace } = context
-    this.trail.note(
-      {
-        at: this.trail.now(),
-        from: 'client',
-        kind: message.kind,
-        principal,
-        era,
-        bytes: message.bytes.length,
-        ...(message.method !== '' && { method: message.method }),
-        ...(message.id !== undefined && { requestId: message.id }),
-        ...(sessionId !== undefined && { sessionId }),
-        ...(endpoint !== undefined && { endpoint, server: endpoint }),
-        ...(remoteAddress !== undefined && { remoteAddress }),
-        ...(trace !== undefined && { trace }),
-      },
-      { status, bytes: 0, ...(code !== undefined && { code }) },
-    )
-  }
-
-  /** Something that is no message, from a caller who was let in. */
-  auditInvalid(exchange: HttpExchange, admission: Admission, bytes: number, code: number): void {
-    const { remoteAddress } = exchange
-    const { principal, endpoint } = admission
-    this.trail.note(
-      {
-        at: this.trail.now(),
-        from: 'client',
-        kind: 'invalid',
-        principal,
-        bytes,
-        ...(endpoint !== undefined && { endpoint }),
-        ...(remoteAddress !== undefined && { remoteAddress }),
-      },
-      { status: 'refused', code, bytes: 0 },
-    )
-  }
-
-  /** A request that was turned away before anybody was known. */
-  auditRefusal(exchange: HttpExchange, code: number | string): void {
-    const { remoteAddress } = exchange
-    this.trail.note(
-      {
-        at: this.trail.now(),
-        from: 'client',
-        kind: 'invalid',
-        bytes: 0,
-        ...(remoteAddress !== undefined && { remoteAddress }),
-      },
-      { status: 'refused', code, bytes: 0 },
-    )
   }
 
   #openAggregated(opening: SessionOpening, session: LegacySession, flow: Flow): void {
@@ -320,7 +310,7 @@ export class GatewayCore {
         flow.answer(initializeResult(all, opening.message.params['protocolVersion'], this))
       }
       if (all.every(({ knownEra }) => knownEra !== undefined)) open()
-      else void settled(all, this.limits.probeMs).then(open)
+      else void settled(all, session.context, this.limits.listMs).then(open)
     })
   }
 
@@ -328,19 +318,20 @@ export class GatewayCore {
     const upstream = this.#existing(endpoint, flow)
     if (upstream === undefined) return
     const open = () => {
-      const send = () => {
-        const peer = session.peer(upstream)
-        flow.withdraw = (reason) => peer.cancel(flow, reason)
-        peer.initialize(flow, (response) => {
-          const value = parseJson(response)
-          const result = isRecord(value) ? value['result'] : undefined
-          const version = isRecord(result) ? result['protocolVersion'] : undefined
-          if (typeof version === 'string') session.negotiated(version)
-          this.sessions.publish(session)
-          opening.onOpen(session)
-        })
+      const peer = session.peer(upstream)
+      const opened = (response: Buffer) => {
+        const value = parseJson(response)
+        const result = isRecord(value) ? value['result'] : undefined
+        const version = isRecord(result) ? result['protocolVersion'] : undefined
+        if (typeof version === 'string') session.negotiated(version)
+        this.sessions.publish(session)
+        opening.onOpen(session)
       }
-      forward(flow, { server: endpoint, target: undefined, edits: [], send }, this.#interceptors)
+      const carrier: Carrier = {
+        send: (call) => peer.initialize(call, opened),
+        cancel: (call, reason) => peer.cancel(call, reason),
+      }
+      forward(flow, { server: endpoint, target: undefined, edits: [], carrier }, this.#interceptors)
     }
     if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
     else {
@@ -356,25 +347,30 @@ export class GatewayCore {
       refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
       return
     }
-    const link = upstream.modern(flow.context.principal.tenant)
-    const send = (call: Flow) => {
-      call.withdraw = (reason) => link.cancel(call, reason)
-      link.send(call, call.method === 'subscriptions/listen' ? 0 : undefined)
-    }
-    forward(
-      flow,
-      { server: upstream.name, target: targetOf(flow.message), edits: [], send },
-      this.#interceptors,
-    )
+    const carrier = upstream.modern(flow.context.principal)
+    const target = targetOf(flow.message)
+    forward(flow, { server: upstream.name, target, edits: [], carrier }, this.#interceptors)
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {
-    const without = legacyOnly(upstreams)
-    if (without.length > 0)
-      refuseEra(flow, `some servers only speak protocol versions with initialize: ${without.join(', ')}`)
-    else if (flow.method === 'server/discover') {
+    if (refusedForLegacy(flow, upstreams)) return
+    if (flow.method === 'server/discover') {
       flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, this)))
     } else this.#aggregator.modern(flow)
+  }
+
+  /** Some session of the tenant gets what the server says unasked. */
+  #isHeard(tenant: string, upstream: Upstream): boolean {
+    for (const session of this.sessions.all()) {
+      if (session.context.principal.tenant !== tenant) continue
+      for (const peer of session.peers()) if (peer.upstream === upstream && peer.hears) return true
+    }
+    return false
+  }
+
+  #refusedForShutdown(flow: Flow): boolean {
+    if (this.draining) flow.fail(new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down'))
+    return this.draining
   }
 
   #existing(name: string, flow: Flow): Upstream | undefined {
@@ -383,32 +379,13 @@ export class GatewayCore {
       flow.reject(404, { code: RpcCode.invalidRequest, message: `there is no server "${name}" any more` })
     return upstream
   }
-
-  #auditNotice(context: RequestContext, message: Buffer, methodStart: number, methodEnd: number): void {
-    const { principal, era, endpoint } = context
-    this.trail.note(
-      {
-        at: this.trail.now(),
-        from: 'server',
-        kind: 'notification',
-        principal,
-        era,
-        method: String(parseJson(message.subarray(methodStart, methodEnd))),
-        bytes: message.length,
-        ...(endpoint !== undefined && { endpoint, server: endpoint }),
-      },
-      { status: 'ok', bytes: 0 },
-    )
-  }
 }
 
-/** The client can fall back by itself: it is told which versions will do (2026-07-28 basic/versioning). */
-function refuseEra(flow: Flow, reason: string): void {
-  flow.reject(400, {
-    code: RpcCode.unsupportedProtocolVersion,
-    message: `Unsupported protocol version: ${reason}`,
-    data: { supported: LEGACY_VERSIONS, requested: flow.context.protocolVersion },
-  })
+/** Ends a subscription the graceful way, with a result (2026-07-28 basic/patterns/subscriptions). */
+function endSubscription(flow: Flow): void {
+  flow.carrier?.cancel(flow, 'the gateway is shutting down')
+  const id: unknown = parseJson(Buffer.from(flow.idText))
+  flow.answer(JSON.stringify({ resultType: 'complete', _meta: { [META_SUBSCRIPTION]: id } }))
 }
 
 function targetOf({ params }: RpcMessage): string | undefined {

@@ -99,12 +99,16 @@ export const defaultLimits: GatewayLimits = {
   replayEvents: 256,
 }
 
-/** A name is a path segment and the beginning of tool names. */
+/** A path segment, percent-encoded, and the beginning of tool names. Names such as "My server" are usual in clients' files. */
 const serverName = z
   .string()
   .min(1)
   .max(64)
-  .regex(/^[^/\\?#\s\p{Cc}]+$/u, 'must not hold slashes, "?", "#", blanks or control characters')
+  .regex(
+    /^[^/\p{Cc}\u2028\u2029\p{Surrogate}]+$/u,
+    'must not hold slashes, control characters or half characters',
+  )
+  .refine((name) => name !== '.' && name !== '..', 'must be a name that a URL can carry')
 
 const positive = z.number().int().positive()
 const common = { timeoutMs: positive.optional() }

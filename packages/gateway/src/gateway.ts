@@ -52,19 +52,22 @@ export function partsOf(gateway: Gateway): AttachedParts {
 }
 
 const SWEEP_MS = 5_000
+const RETRY_MS = 1_000
+const LONGEST_RETRY_MS = 60_000
 
 /** Beginning, reloads and end of a gateway. */
 class Life {
   readonly #core: GatewayCore
-  readonly #servers: GatewayOptions['servers']
   readonly #loaded: Promise<void>
   readonly #sweep: NodeJS.Timeout
   #unwatch: (() => void) | undefined
+  #retry: NodeJS.Timeout | undefined
+  #loads = 0
+  #appliedLoad = 0
   #closing: Promise<void> | undefined
 
   constructor(core: GatewayCore, servers: GatewayOptions['servers']) {
     this.#core = core
-    this.#servers = servers
     if (isRegistry(servers)) {
       this.#unwatch = servers.watch(() => void this.#load(servers))
       this.#loaded = this.#load(servers)
@@ -92,19 +95,32 @@ class Life {
   async #end(deadlineMs: number): Promise<void> {
     this.#unwatch?.()
     clearInterval(this.#sweep)
+    clearTimeout(this.#retry)
     await this.#core.close(deadlineMs)
   }
 
-  /** A registry that fails, or holds a definition that cannot be used, changes nothing. */
-  async #load(registry: ServerRegistry): Promise<void> {
+  /**
+   * A registry that fails, or holds a definition that cannot be used, changes nothing. One that fails is asked again; an
+   * answer that is overtaken by a later one does not count.
+   */
+  async #load(registry: ServerRegistry, retryMs = RETRY_MS): Promise<void> {
     const { logger, upstreams } = this.#core
+    const load = ++this.#loads
+    clearTimeout(this.#retry)
     let definitions: ReadonlyMap<string, ServerDefinition>
     try {
       definitions = await registry.list()
     } catch (cause) {
       logger.error('the server registry failed', { cause: String(cause) })
+      if (load === this.#loads && this.#closing === undefined) {
+        const nextMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)
+        this.#retry = setTimeout(() => void this.#load(registry, nextMs), retryMs)
+        this.#retry.unref()
+      }
       return
     }
+    if (load < this.#appliedLoad || this.#closing !== undefined) return
+    this.#appliedLoad = load
     const issues = serverIssues(Object.fromEntries(definitions))
     if (issues.length > 0) {
       logger.error('the server registry holds definitions that cannot be used', { issues })

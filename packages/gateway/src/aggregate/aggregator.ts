@@ -9,13 +9,13 @@ import { encodeHeaderValue } from '../wire/header-value.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import type { Edit } from '../wire/splice.ts'
 import { type AskerOptions, legacyAsker, modernAsker } from './askers.ts'
-import type { Catalog } from './catalog.ts'
+import type { Catalog, CatalogEntry } from './catalog.ts'
 import type { CursorSeal } from './cursor.ts'
 import { envelopeOf } from './envelope.ts'
 import { listOfKind, listOfMethod } from './list-kind.ts'
 import { setLogLevel } from './log-level.ts'
 import { answerList } from './merged-list.ts'
-import { splitPublicName, publicName } from './names.ts'
+import { mayBeShortened, publicName, splitPublicName } from './names.ts'
 import { findByUri } from './uri-route.ts'
 import type { Way } from './way.ts'
 
@@ -45,11 +45,7 @@ export class Aggregator {
   legacy(session: LegacySession, flow: Flow): void {
     this.#route(flow, {
       asker: () => legacyAsker(session, this.#askerOptions),
-      send: (upstream) => (call) => {
-        const peer = session.peer(upstream)
-        call.withdraw = (reason) => peer.cancel(call, reason)
-        peer.send(call)
-      },
+      carrier: (upstream) => session.peer(upstream),
       speaks: () => true,
       session,
     })
@@ -59,14 +55,16 @@ export class Aggregator {
     const { context } = flow
     this.#route(flow, {
       asker: () => modernAsker(context, envelopeOf(flow.message.params), this.#askerOptions),
-      send: (upstream) => (call) => {
-        const link = upstream.modern(context.principal.tenant)
-        call.withdraw = (reason) => link.cancel(call, reason)
-        link.send(call)
-      },
+      carrier: (upstream) => upstream.modern(context.principal),
       speaks: (upstream) => upstream.knownEra?.modern !== undefined,
       session: undefined,
     })
+  }
+
+  /** The server that a caller of the modern era reads a resource from. */
+  ownerOf(flow: Flow, uri: string): Promise<Upstream | undefined> {
+    const asker = () => modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
+    return new Promise((resolve) => findByUri(uri, asker, this.#options, resolve))
   }
 
   #route(flow: Flow, way: Way): void {
@@ -147,16 +145,15 @@ export class Aggregator {
       done(undefined)
       return
     }
-    if (publicName(upstream.name, parts.rest) === name) {
-      done({ upstream, name: parts.rest })
+    const plain = publicName(upstream.name, parts.rest) === name ? { upstream, name: parts.rest } : undefined
+    if (plain !== undefined && !mayBeShortened(name)) {
+      done(plain)
       return
     }
-    void catalog.get(way.asker(), upstream.name, listOfKind(kind)).then((entry) => {
-      if (SallyportError.isInstance(entry)) done(entry)
-      else {
-        const own = entry.names.get(name)
-        done(own === undefined ? undefined : { upstream, name: own })
-      }
+    const wanted = ({ names }: CatalogEntry) => names.get(name)
+    void catalog.find(way.asker(), upstream.name, listOfKind(kind), wanted).then((own) => {
+      if (SallyportError.isInstance(own)) done(own)
+      else done(own === undefined ? plain : { upstream, name: own })
     })
   }
 
@@ -171,8 +168,10 @@ export class Aggregator {
     }
     findByUri(uri, way.asker, this.#options, (found) => {
       if (flow.settled) return
-      if (found !== undefined) this.#forward(flow, way, found, uri, [])
-      else if (flow.context.era === 'modern') {
+      if (found !== undefined) {
+        way.session?.remember(found.name, flow.method, flow.message.params)
+        this.#forward(flow, way, found, uri, [])
+      } else if (flow.context.era === 'modern') {
         flow.reject(200, { code: RpcCode.invalidParams, message: 'Resource not found', data: { uri } })
       } else
         flow.reject(200, { code: RpcCode.resourceNotFound, message: 'Resource not found', data: { uri } })
@@ -232,6 +231,14 @@ export class Aggregator {
   }
 
   #forward(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
+    if (way.session === undefined && upstream.knownEra === undefined) {
+      void upstream.era(flow.context).then((verdict) => {
+        if (flow.settled) return
+        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+        else this.#forward(flow, way, upstream, target, edits)
+      })
+      return
+    }
     if (!way.speaks(upstream)) {
       const message = `does not speak ${flow.context.protocolVersion}`
       flow.fail(new UpstreamError('ERR_UPSTREAM_ERA', upstream.name, message, { retrySafe: true }))
@@ -239,7 +246,7 @@ export class Aggregator {
     }
     forward(
       flow,
-      { server: upstream.name, target, edits, send: way.send(upstream) },
+      { server: upstream.name, target, edits, carrier: way.carrier(upstream) },
       this.#options.interceptors,
     )
   }

@@ -59,7 +59,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
     ask(server, method, params) {
       const upstream = upstreams.get(server)
       if (upstream === undefined) return Promise.resolve(gone(server))
-      const link = upstream.modern(context.principal.tenant)
+      const link = upstream.modern(context.principal)
       return limited(server, context, method, { ...params, _meta: meta }, [], listMs, {
         send: (call) => link.send(call),
         cancel: (call) => link.cancel(call, 'timeout'),
@@ -70,9 +70,9 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
 }
 
 function keepMs(upstream: Upstream | undefined, list: ListKind): number {
-  const facts = upstream?.knownEra?.legacy
-  const capability =
-    facts === undefined || facts === 'untried' ? undefined : facts.capabilities[list.capability]
+  const known = upstream?.knownEra
+  const facts = known?.legacy === 'untried' ? known.modern : known?.legacy
+  const capability = facts?.capabilities[list.capability]
   return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
 }
 

@@ -50,12 +50,15 @@ export interface CatalogOptions {
 
 /** A server that hands out cursors without end is not followed further in one go. */
 const MAX_PAGES = 100
+/** Who only searches a list does not wait again, so soon, for a server that has just failed to give it. */
+const FAILURE_MS = 5_000
 
 /** Lists of servers, fetched when they are needed and kept as long as their server allows. */
 export class Catalog {
   readonly #options: CatalogOptions
   readonly #entries = new Map<string, CatalogEntry>()
   readonly #fetching = new Map<string, Promise<CatalogEntry | SallyportError>>()
+  readonly #failures = new Map<string, { readonly error: SallyportError; readonly at: number }>()
   /** Counts invalidations, so that a list fetched before one is not kept after it. */
   readonly #generations = new Map<string, number>()
 
@@ -64,31 +67,80 @@ export class Catalog {
   }
 
   /** The entry if it is fresh: the way that needs no waiting. */
-  known(asker: Asker, server: string, list: ListKind): CatalogEntry | undefined {
-    const entry = this.#entries.get(entryKey(asker, server, list))
+  known(asker: Asker, server: string, list: ListKind, cursor?: string): CatalogEntry | undefined {
+    const entry = this.#entries.get(entryKey(asker, server, list, cursor))
     return entry !== undefined && entry.freshUntil > this.#options.now() ? entry : undefined
   }
 
-  /** Asks the server unless its list is known. Never rejects. */
-  get(asker: Asker, server: string, list: ListKind): Promise<CatalogEntry | SallyportError> {
-    const known = this.known(asker, server, list)
-    if (known !== undefined) return Promise.resolve(known)
-    const key = entryKey(asker, server, list)
-    const fetching = this.#fetching.get(key)
-    if (fetching !== undefined) return fetching
+  /**
+   * The server's list from its beginning, or from `cursor` on, until a page is full. Asks the server unless that is known.
+   * Never rejects.
+   */
+  async get(
+    asker: Asker,
+    server: string,
+    list: ListKind,
+    cursor?: string,
+  ): Promise<CatalogEntry | SallyportError> {
+    const known = this.known(asker, server, list, cursor)
+    if (known !== undefined) return known
+    const key = entryKey(asker, server, list, cursor)
+    const others = this.#fetching.get(key)
+    if (others !== undefined) {
+      const entry = await others
+      // what went wrong may be theirs alone: their session ended, say
+      if (!SallyportError.isInstance(entry)) return entry
+    }
+    return this.#fetching.get(key) ?? this.#fetch(key, asker, server, list, cursor)
+  }
+
+  /**
+   * All pages of a server's list, as far as `wanted` has to go. Never rejects.
+   * @param patient ask even a server that has just failed to answer
+   */
+  async find<Found>(
+    asker: Asker,
+    server: string,
+    list: ListKind,
+    wanted: (entry: CatalogEntry) => Found | undefined,
+    patient = true,
+  ): Promise<Found | undefined | SallyportError> {
+    const failure = patient ? undefined : this.#failures.get(entryKey(asker, server, list, undefined))
+    if (failure !== undefined && this.#options.now() - failure.at < FAILURE_MS) return failure.error
+    let cursor: string | undefined
+    for (let pages = 0; pages < MAX_PAGES; pages++) {
+      const entry = await this.get(asker, server, list, cursor)
+      if (SallyportError.isInstance(entry)) return entry
+      const found = wanted(entry)
+      if (found !== undefined || entry.nextCursor === undefined) return found
+      cursor = entry.nextCursor
+    }
+    return undefined
+  }
+
+  #fetch(
+    key: string,
+    asker: Asker,
+    server: string,
+    list: ListKind,
+    cursor: string | undefined,
+  ): Promise<CatalogEntry | SallyportError> {
     const generation = this.#generation(asker.context.principal.tenant, server)
-    const started = this.page(asker, server, list, undefined).then((entry) => {
-      this.#fetching.delete(key)
+    const started = this.#page(asker, server, list, cursor).then((entry) => {
+      if (this.#fetching.get(key) === started) this.#fetching.delete(key)
       const current = generation === this.#generation(asker.context.principal.tenant, server)
-      if (!SallyportError.isInstance(entry) && current) this.#keep(key, entry)
+      if (SallyportError.isInstance(entry)) this.#failed(key, entry)
+      else {
+        this.#failures.delete(key)
+        if (current) this.#keep(key, entry)
+      }
       return entry
     })
     this.#fetching.set(key, started)
     return started
   }
 
-  /** Part of a server's list: from `cursor` on, until the page is full. */
-  async page(
+  async #page(
     asker: Asker,
     server: string,
     list: ListKind,
@@ -124,11 +176,16 @@ export class Catalog {
   /** A server said that its lists changed, or it is not the server that it was. */
   invalidate(tenant: string | undefined, server: string): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.server === server && (tenant === undefined || tenantOf(key) === tenant))
+      if (entry.server === server && (tenant === undefined || partsOf(key)[0] === tenant))
         this.#entries.delete(key)
     }
     const keys = tenant === undefined ? [...this.#generations.keys()] : [generationKey(tenant, server)]
     for (const key of keys) this.#generations.set(key, (this.#generations.get(key) ?? 0) + 1)
+    // who asks from now on must not be answered with what was asked before
+    for (const key of this.#fetching.keys()) {
+      const [ofTenant, ofServer] = partsOf(key)
+      if (ofServer === server && (tenant === undefined || ofTenant === tenant)) this.#fetching.delete(key)
+    }
   }
 
   #entry(
@@ -154,11 +211,13 @@ export class Catalog {
 
   #keep(key: string, entry: CatalogEntry): void {
     if (entry.ttlMs === 0) return
-    if (this.#entries.size >= this.#options.maxEntries) {
-      const [oldest] = this.#entries.keys()
-      if (oldest !== undefined) this.#entries.delete(oldest)
-    }
+    makeRoom(this.#entries, this.#options.maxEntries)
     this.#entries.set(key, entry)
+  }
+
+  #failed(key: string, error: SallyportError): void {
+    makeRoom(this.#failures, this.#options.maxEntries)
+    this.#failures.set(key, { error, at: this.#options.now() })
   }
 
   #generation(tenant: string, server: string): number {
@@ -169,13 +228,18 @@ export class Catalog {
   }
 }
 
-function entryKey(asker: Asker, server: string, list: ListKind): string {
-  return JSON.stringify([asker.context.principal.tenant, server, list.kind, asker.scope])
+function makeRoom(map: Map<string, unknown>, size: number): void {
+  const [oldest] = map.size >= size ? map.keys() : []
+  if (oldest !== undefined) map.delete(oldest)
 }
 
-function tenantOf(key: string): unknown {
+function entryKey(asker: Asker, server: string, list: ListKind, cursor: string | undefined): string {
+  return JSON.stringify([asker.context.principal.tenant, server, list.kind, asker.scope, cursor])
+}
+
+function partsOf(key: string): readonly unknown[] {
   const parts: unknown = JSON.parse(key)
-  return Array.isArray(parts) ? parts[0] : undefined
+  return Array.isArray(parts) ? parts : []
 }
 
 function generationKey(tenant: string, server: string): string {

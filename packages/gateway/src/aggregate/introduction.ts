@@ -1,22 +1,56 @@
-import { SallyportError } from '@sallyport/core'
+import type { RequestContext } from '@sallyport/core'
+import type { Flow } from '../call/flow.ts'
 import type { ServerFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
-import { LATEST_LEGACY, LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS } from '../wire/protocol.ts'
+import {
+  LATEST_LEGACY,
+  LEGACY_VERSIONS,
+  META_SERVER_INFO,
+  MODERN_VERSIONS,
+  RpcCode,
+} from '../wire/protocol.ts'
+import { eraWithin } from './candidates.ts'
 
 export interface Introduction {
   readonly serverInfo: { readonly name: string; readonly version: string }
 }
 
-/** Waits until every server has been asked what it speaks, but not longer than a slow one may hold up the others. */
-export async function settled(upstreams: readonly Upstream[], waitMs: number): Promise<void> {
-  const asked = Promise.all(upstreams.map((upstream) => upstream.knownEra ?? upstream.era()))
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, waitMs)
+/**
+ * Waits until every server has been asked what it speaks, but not longer than a slow one may hold up the others, and not
+ * again for one that has already failed to say.
+ */
+export async function settled(
+  upstreams: readonly Upstream[],
+  context: RequestContext,
+  waitMs: number,
+): Promise<void> {
+  await Promise.all(
+    upstreams.map((upstream) => {
+      if (upstream.knownEra !== undefined) return undefined
+      const failed = upstream.hasFailed(context)
+      const answer = eraWithin(upstream, context, waitMs)
+      return failed ? undefined : answer
+    }),
+  )
+}
+
+/** The client can fall back by itself: it is told which versions will do (2026-07-28 basic/versioning). */
+export function refuseEra(flow: Flow, reason: string): void {
+  flow.reject(400, {
+    code: RpcCode.unsupportedProtocolVersion,
+    message: `Unsupported protocol version: ${reason}`,
+    data: { supported: LEGACY_VERSIONS, requested: flow.context.protocolVersion },
   })
-  await Promise.race([asked, late])
-  clearTimeout(timer)
+}
+
+/** True if the modern era cannot be served because of these servers; the call is answered then. */
+export function refusedForLegacy(flow: Flow, upstreams: readonly Upstream[]): boolean {
+  if (flow.context.era !== 'modern') return false
+  const without = legacyOnly(upstreams)
+  if (without.length === 0) return false
+  refuseEra(flow, `some servers only speak protocol versions with initialize: ${without.join(', ')}`)
+  return true
 }
 
 /**
@@ -69,7 +103,7 @@ export function negotiate(wanted: unknown): string {
 
 function factsIn(upstream: Upstream, era: 'legacy' | 'modern'): ServerFacts | undefined {
   const verdict = upstream.knownEra
-  if (verdict === undefined || SallyportError.isInstance(verdict)) return undefined
+  if (verdict === undefined) return undefined
   if (era === 'modern') return verdict.modern
   return verdict.legacy === 'untried' ? verdict.modern : verdict.legacy
 }

@@ -1,4 +1,4 @@
-import type { Logger } from '@sallyport/core'
+import { type Logger, SallyportError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import type { Flow } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
@@ -16,6 +16,8 @@ export interface ListenOptions {
   readonly logger: Logger
   /** A server's lists have changed. */
   readonly onListChanged: (tenant: string, server: string) => void
+  /** The server that a resource is read from. */
+  readonly ownerOf: (flow: Flow, uri: string) => Promise<Upstream | undefined>
   /** How long the acknowledgement waits for servers that are slow to give theirs. */
   readonly acknowledgeMs: number
 }
@@ -52,10 +54,12 @@ export class Listeners {
     flow.begin(undefined, undefined, () => {
       const subscription = new Subscription(flow, filter, this.#options)
       this.#open.add(subscription)
-      flow.onSettled = () => {
-        this.#open.delete(subscription)
-        subscription.close()
-      }
+      flow.keptBy({
+        settled: () => {
+          this.#open.delete(subscription)
+          subscription.close()
+        },
+      })
       void subscription.start()
     })
   }
@@ -79,6 +83,9 @@ export class Listeners {
 
 interface Leg {
   readonly upstream: Upstream
+  readonly filter: Filter
+  /** Something may have been missed: the client is told so once the server listens again. */
+  late: boolean
   call: InternalCall | undefined
   acknowledged: Filter | undefined
   timer: NodeJS.Timeout | undefined
@@ -92,6 +99,7 @@ class Subscription {
   #acknowledged = false
   #closed = false
   #timer: NodeJS.Timeout | undefined
+  #joinTimer: NodeJS.Timeout | undefined
 
   constructor(flow: Flow, filter: Filter, options: ListenOptions) {
     this.#flow = flow
@@ -101,19 +109,16 @@ class Subscription {
 
   async start(): Promise<void> {
     this.#timer = setTimeout(() => this.#acknowledge(), this.#options.acknowledgeMs)
-    await this.#join()
-    if (this.#legs.size === 0) this.#acknowledge()
+    await this.#join(false, RETRY_MS)
+    this.#acknowledgeOnceComplete()
   }
 
   serversChanged(): void {
     for (const [name, leg] of this.#legs) {
       if (this.#options.upstreams.get(name) !== leg.upstream) this.#leave(leg)
     }
-    void this.#join()
-    const kinds = ['tools', 'prompts', 'resources'] as const
-    for (const kind of kinds) {
-      if (this.#filter[`${kind}ListChanged`]) this.#send(`notifications/${kind}/list_changed`, {})
-    }
+    void this.#join(false, RETRY_MS)
+    this.#sendListsChanged()
   }
 
   notice(message: Buffer, scan: MessageScan, call: Call): boolean {
@@ -123,7 +128,8 @@ class Subscription {
     if (method === 'notifications/subscriptions/acknowledged') {
       const params = parseJson(message.subarray(scan.paramsStart, scan.paramsEnd))
       leg.acknowledged = readFilter(isRecord(params) ? params['notifications'] : undefined)
-      if ([...this.#legs.values()].every((it) => it.acknowledged !== undefined)) this.#acknowledge()
+      this.#acknowledgeOnceComplete()
+      if (leg.late) this.#tellMissed(leg)
       return true
     }
     if (method.endsWith('/list_changed')) {
@@ -145,44 +151,68 @@ class Subscription {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#joinTimer)
     for (const leg of this.#legs.values()) this.#leave(leg)
   }
 
-  async #join(): Promise<void> {
+  /** Listens on the servers that are not listened on yet; those that are away are tried again. */
+  async #join(late: boolean, retryMs: number): Promise<void> {
+    const owners = await this.#owners()
     const wanted = this.#options.upstreams.all().filter(({ name }) => !this.#legs.has(name))
-    await Promise.all(
-      wanted.map(async (upstream) => {
-        const suited = await Promise.all(
-          ['tools', 'prompts', 'resources'].map((capability) =>
-            suitsAfterAsking(upstream, 'modern', capability),
-          ),
-        )
-        if (this.#closed || this.#legs.has(upstream.name) || !suited.includes(true)) return
-        const leg: Leg = { upstream, call: undefined, acknowledged: undefined, timer: undefined }
-        this.#legs.set(upstream.name, leg)
-        this.#open(leg, RETRY_MS)
-      }),
+    const joined = await Promise.all(wanted.map((upstream) => this.#joinOne(upstream, owners, late)))
+    if (this.#closed || !joined.includes('away')) return
+    clearTimeout(this.#joinTimer)
+    const nextMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)
+    this.#joinTimer = setTimeout(() => void this.#join(true, nextMs), retryMs)
+  }
+
+  async #joinOne(
+    upstream: Upstream,
+    owners: ReadonlyMap<string, Upstream | undefined>,
+    late: boolean,
+  ): Promise<'away' | undefined> {
+    const suited = await Promise.all(
+      ['tools', 'prompts', 'resources'].map((capability) =>
+        suitsAfterAsking(upstream, this.#flow.context, capability),
+      ),
     )
+    if (this.#closed || this.#legs.has(upstream.name)) return undefined
+    if (suited.some((it) => SallyportError.isInstance(it))) return 'away'
+    const uris = this.#filter.resourceSubscriptions.filter((uri) => owners.get(uri) === upstream)
+    const filter = { ...this.#filter, resourceSubscriptions: uris }
+    if (!suited.includes(true) || Object.keys(wireFilter(filter)).length === 0) return undefined
+    const leg: Leg = { upstream, filter, late, call: undefined, acknowledged: undefined, timer: undefined }
+    this.#legs.set(upstream.name, leg)
+    this.#open(leg, RETRY_MS)
+    return undefined
+  }
+
+  async #owners(): Promise<ReadonlyMap<string, Upstream | undefined>> {
+    const { ownerOf } = this.#options
+    const uris = this.#filter.resourceSubscriptions
+    const owners = await Promise.all(uris.map((uri) => ownerOf(this.#flow, uri)))
+    return new Map(uris.map((uri, index) => [uri, owners[index]]))
   }
 
   #open(leg: Leg, retryMs: number): void {
     if (this.#closed || this.#legs.get(leg.upstream.name) !== leg) return
-    const { upstream } = leg
+    const { upstream, filter } = leg
     const { context, message } = this.#flow
-    const params = { notifications: wireFilter(this.#filter), _meta: envelopeOf(message.params) }
+    const params = { notifications: wireFilter(filter), _meta: envelopeOf(message.params) }
     leg.call = new InternalCall(upstream.name, context, 'subscriptions/listen', params, [], (answer) => {
       leg.call = undefined
-      if (this.#closed) return
+      if (this.#closed || this.#legs.get(upstream.name) !== leg) return
       // the server does not do this at all: nothing to wait for
       if ('error' in answer) {
         leg.acknowledged = readFilter({})
-        if ([...this.#legs.values()].every((it) => it.acknowledged !== undefined)) this.#acknowledge()
+        this.#acknowledgeOnceComplete()
         return
       }
+      leg.late = true
       this.#options.logger.debug('a subscription broke off', { server: upstream.name })
       leg.timer = setTimeout(() => this.#open(leg, Math.min(retryMs * 2, LONGEST_RETRY_MS)), retryMs)
     })
-    upstream.modern(context.principal.tenant).send(leg.call, 0)
+    upstream.modern(context.principal).send(leg.call)
   }
 
   #leave(leg: Leg): void {
@@ -190,8 +220,25 @@ class Subscription {
     this.#legs.delete(leg.upstream.name)
     const { call } = leg
     leg.call = undefined
-    if (call !== undefined)
-      leg.upstream.modern(this.#flow.context.principal.tenant).cancel(call, 'nobody listens')
+    if (call !== undefined) leg.upstream.modern(this.#flow.context.principal).cancel(call, 'nobody listens')
+  }
+
+  /** What a client that misses a change would have been told. */
+  #tellMissed(leg: Leg): void {
+    leg.late = false
+    this.#options.onListChanged(this.#flow.context.principal.tenant, leg.upstream.name)
+    this.#sendListsChanged()
+    for (const uri of leg.acknowledged?.resourceSubscriptions ?? [])
+      this.#send('notifications/resources/updated', { uri })
+  }
+
+  #sendListsChanged(): void {
+    for (const kind of ['tools', 'prompts', 'resources'] as const)
+      if (this.#filter[`${kind}ListChanged`]) this.#send(`notifications/${kind}/list_changed`, {})
+  }
+
+  #acknowledgeOnceComplete(): void {
+    if ([...this.#legs.values()].every(({ acknowledged }) => acknowledged !== undefined)) this.#acknowledge()
   }
 
   #acknowledge(): void {

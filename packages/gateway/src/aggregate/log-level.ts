@@ -1,8 +1,5 @@
 import type { Flow } from '../call/flow.ts'
-import { InternalCall } from '../call/internal-call.ts'
-import type { LegacyPeer } from '../legacy/legacy-peer.ts'
-import type { LegacySession } from '../legacy/legacy-session.ts'
-import { isRecord } from '../wire/client-message.ts'
+import { type LegacySession, tellLogLevel } from '../legacy/legacy-session.ts'
 import { RpcCode } from '../wire/protocol.ts'
 
 const LEVELS = new Set(['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'])
@@ -17,24 +14,7 @@ export function setLogLevel(session: LegacySession, flow: Flow): void {
   }
   flow.begin(undefined, level, () => {
     session.logLevel = level
-    session.onPeerReady = (peer) => tell(session, peer)
-    for (const peer of session.peers()) if (peer.ready) tell(session, peer)
+    for (const peer of session.peers()) if (peer.ready) tellLogLevel(peer, session.context, level)
     flow.answer('{}')
   })
-}
-
-function tell(session: LegacySession, peer: LegacyPeer): void {
-  const facts = peer.upstream.knownEra
-  const known = facts?.modern ?? (facts?.legacy === 'untried' ? undefined : facts?.legacy)
-  if (known !== undefined && !isRecord(known.capabilities['logging'])) return
-  peer.send(
-    new InternalCall(
-      peer.name,
-      session.context,
-      'logging/setLevel',
-      { level: session.logLevel },
-      [],
-      () => {},
-    ),
-  )
 }

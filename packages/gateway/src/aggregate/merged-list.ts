@@ -11,6 +11,7 @@ import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { suits, suitsAfterAsking } from './candidates.ts'
 import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
+import { refusedForLegacy } from './introduction.ts'
 import type { CursorSeal } from './cursor.ts'
 import type { ListKind } from './list-kind.ts'
 import { cursorBinding, type Way } from './way.ts'
@@ -21,6 +22,8 @@ export interface MergedListOptions {
   readonly cursors: CursorSeal
   readonly interceptors: readonly GatewayInterceptor[]
   readonly logger: Logger
+  /** How long a server may hold up a list. */
+  readonly listMs: number
 }
 
 /** `_meta` key under which a list names the servers that it lacks. */
@@ -78,7 +81,7 @@ async function firstPage(
   const { upstreams, catalog, logger } = options
   const unavailable: string[] = []
   const one = async (upstream: Upstream): Promise<readonly CatalogEntry[]> => {
-    const suited = await suitsAfterAsking(upstream, asker.context.era, list.capability)
+    const suited = await suitsAfterAsking(upstream, asker.context, list.capability, options.listMs)
     if (suited === false) return []
     const entry = suited === true ? await catalog.get(asker, upstream.name, list) : suited
     if (!SallyportError.isInstance(entry)) return [entry]
@@ -90,7 +93,9 @@ async function firstPage(
     })
     return []
   }
-  const entries = (await Promise.all(upstreams.all().map(one))).flat()
+  const all = upstreams.all()
+  const entries = (await Promise.all(all.map(one))).flat()
+  if (refusedForLegacy(flow, all)) return
   const shown = await afterInterceptors(flow, list, entries, options)
   flow.answer(joined(flow, list, shown, unavailable.sort(), options))
 }
@@ -111,7 +116,7 @@ async function nextPage(
     })
     return
   }
-  const entry = await options.catalog.page(asker, upstream.name, list, position.cursor)
+  const entry = await options.catalog.get(asker, upstream.name, list, position.cursor)
   if (SallyportError.isInstance(entry)) {
     flow.fail(entry)
     return
@@ -136,7 +141,8 @@ async function catalogEntry(
   list: ListKind,
   options: MergedListOptions,
 ): Promise<CatalogEntry | undefined> {
-  if ((await suitsAfterAsking(upstream, asker.context.era, list.capability)) !== true) return undefined
+  const suited = await suitsAfterAsking(upstream, asker.context, list.capability, options.listMs)
+  if (suited !== true) return undefined
   const entry = await options.catalog.get(asker, upstream.name, list)
   return SallyportError.isInstance(entry) ? undefined : entry
 }

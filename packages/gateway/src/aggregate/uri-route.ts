@@ -1,13 +1,15 @@
-import { SallyportError } from '@sallyport/core'
+import { type JsonObject, SallyportError } from '@sallyport/core'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { suitsAfterAsking } from './candidates.ts'
-import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
+import type { Asker, Catalog } from './catalog.ts'
 import { listOfKind } from './list-kind.ts'
 
 export interface UriRouteOptions {
   readonly upstreams: UpstreamTable
   readonly catalog: Catalog
+  /** How long a server may hold up a search. */
+  readonly listMs: number
 }
 
 /**
@@ -25,64 +27,84 @@ export function findByUri(
 }
 
 async function find(uri: string, asker: Asker, options: UriRouteOptions): Promise<Upstream | undefined> {
-  const candidates = await withResources(asker, options.upstreams)
+  const candidates = await withResources(asker, options)
   if (candidates.length <= 1) return candidates[0]
-  const listed = await entries(candidates, asker, options.catalog, 'resources')
-  for (const [upstream, entry] of listed)
-    if (entry.definitions.some((definition) => definition['uri'] === uri)) return upstream
-  const templates = await entries(candidates, asker, options.catalog, 'resourceTemplates')
-  for (const [upstream, entry] of templates) {
-    if (
-      entry.definitions.some(
-        ({ uriTemplate }) => typeof uriTemplate === 'string' && matches(uriTemplate, uri),
-      )
-    )
-      return upstream
-  }
-  // links in results may name what no list shows; the server whose resources share the scheme is the best guess
   const scheme = uri.slice(0, uri.indexOf(':') + 1)
-  const sameScheme = [...listed, ...templates].filter(([, entry]) =>
-    entry.definitions.some((it) => String(it['uri'] ?? it['uriTemplate']).startsWith(scheme)),
-  )
-  return sameScheme[0]?.[0]
+  const sameScheme = new Set<Upstream>()
+  /** The first server, in the order of the registry, that lists something which fits; later ones are not waited for. */
+  const first = async (
+    kind: 'resources' | 'resourceTemplates',
+    fits: (definition: JsonObject) => boolean,
+  ): Promise<Upstream | undefined> => {
+    const searches = candidates.map((upstream) =>
+      options.catalog.find(
+        asker,
+        upstream.name,
+        listOfKind(kind),
+        ({ definitions }) => {
+          if (definitions.some((it) => String(it['uri'] ?? it['uriTemplate']).startsWith(scheme)))
+            sameScheme.add(upstream)
+          return definitions.some(fits) ? upstream : undefined
+        },
+        false,
+      ),
+    )
+    for (const search of searches) {
+      const found = await search
+      if (found !== undefined && !SallyportError.isInstance(found)) return found
+    }
+    return undefined
+  }
+  const found =
+    (await first('resources', (it) => it['uri'] === uri)) ??
+    (await first('resourceTemplates', (it) => it['uriTemplate'] === uri)) ??
+    (await first(
+      'resourceTemplates',
+      ({ uriTemplate }) => typeof uriTemplate === 'string' && matches(uriTemplate, uri),
+    ))
+  // links in results may name what no list shows; the server whose resources share the scheme is the best guess
+  return found ?? candidates.find((upstream) => sameScheme.has(upstream))
 }
 
-async function withResources(asker: Asker, upstreams: UpstreamTable): Promise<readonly Upstream[]> {
+async function withResources(
+  { context }: Asker,
+  { upstreams, listMs }: UriRouteOptions,
+): Promise<readonly Upstream[]> {
   const all = upstreams.all()
   const suited = await Promise.all(
-    all.map((upstream) => suitsAfterAsking(upstream, asker.context.era, 'resources')),
+    all.map((upstream) => {
+      const failed = upstream.knownEra === undefined && upstream.hasFailed(context)
+      const answer = suitsAfterAsking(upstream, context, 'resources', listMs)
+      return failed ? false : answer
+    }),
   )
   return all.filter((_, index) => suited[index] === true)
 }
 
-async function entries(
-  upstreams: readonly Upstream[],
-  asker: Asker,
-  catalog: Catalog,
-  kind: 'resources' | 'resourceTemplates',
-): Promise<readonly (readonly [Upstream, CatalogEntry])[]> {
-  const got = await Promise.all(
-    upstreams.map((upstream) => catalog.get(asker, upstream.name, listOfKind(kind))),
-  )
-  return upstreams.flatMap((upstream, index) => {
-    const entry = got[index]
-    return entry === undefined || SallyportError.isInstance(entry) ? [] : [[upstream, entry] as const]
-  })
-}
-
-/** A URI template of RFC 6570 as a pattern: an expression stands for one or more characters. */
+/**
+ * A URI template of RFC 6570 as a pattern. An expression stands for one or more characters; with one of the operators that
+ * write a character of their own (`{?query}`, `{/path}`) it begins with that character or stands for nothing, which is how
+ * undefined variables expand.
+ */
 export function matches(template: string, uri: string): boolean {
-  let rest = uri
-  const literals = template.split(/\{[^{}]*\}/)
-  const [first = '', ...others] = literals
-  if (!rest.startsWith(first)) return false
-  rest = rest.slice(first.length)
-  if (others.length === 0) return rest === ''
-  const last = others.pop() ?? ''
-  for (const literal of others) {
-    const at = literal === '' ? 0 : rest.indexOf(literal, 1)
-    if (at < 0) return false
-    rest = rest.slice(at + literal.length)
+  const [first = '', ...rest] = template.split(/\{([?&#/.;]?)[^{}]*\}/)
+  if (!uri.startsWith(first)) return false
+  let position = first.length
+  /** Whether an expression came last: what follows may stand at `position` or behind it. */
+  let open = false
+  for (let index = 0; index < rest.length; index += 2) {
+    const operator = rest[index] ?? ''
+    const literal = rest[index + 1] ?? ''
+    if (!open && (operator === '' || uri[position] === operator)) {
+      open = true
+      position++
+    }
+    const isLast = index + 2 === rest.length
+    if (literal === '' && !isLast) continue
+    const at = isLast ? uri.length - literal.length : open ? uri.indexOf(literal, position) : position
+    if (at < position || (at > position && !open) || !uri.startsWith(literal, at)) return false
+    position = at + literal.length
+    open = false
   }
-  return rest.length > last.length && rest.endsWith(last)
+  return position === uri.length
 }

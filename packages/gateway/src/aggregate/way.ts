@@ -1,4 +1,5 @@
 import { principalKey } from '@sallyport/core'
+import type { Carrier } from '../call/call.ts'
 import type { Flow } from '../call/flow.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -7,7 +8,7 @@ import type { Asker } from './catalog.ts'
 /** How calls of one caller get to servers. */
 export interface Way {
   readonly asker: () => Asker
-  readonly send: (upstream: Upstream) => (flow: Flow) => void
+  readonly carrier: (upstream: Upstream) => Carrier
   readonly speaks: (upstream: Upstream) => boolean
   readonly session: LegacySession | undefined
 }

@@ -25,21 +25,14 @@ export class AuditTrail {
     return this.#now()
   }
 
-  /** Calls `proceed` once the intent is recorded, at once where the recorder needs no promise, or `refuse` if it cannot be. */
-  begin(
-    intent: CallIntent,
-    proceed: (ticket: AuditTicket) => void,
-    refuse: (error: GatewayError) => void,
-  ): void {
-    let begun: AuditTicket | Promise<AuditTicket>
+  /** Records an intent. The answer is an error, not a rejection, if it cannot be recorded; no promise unless the recorder needs one. */
+  begin(intent: CallIntent): AuditTicket | GatewayError | Promise<AuditTicket | GatewayError> {
     try {
-      begun = this.#recorder?.begin(intent) ?? recordsNothing
+      const begun = this.#recorder?.begin(intent) ?? recordsNothing
+      return begun instanceof Promise ? begun.catch((cause: unknown) => this.#unavailable(cause)) : begun
     } catch (cause) {
-      refuse(this.#unavailable(cause))
-      return
+      return this.#unavailable(cause)
     }
-    if (begun instanceof Promise) begun.then(proceed, (cause: unknown) => refuse(this.#unavailable(cause)))
-    else proceed(begun)
   }
 
   end(ticket: AuditTicket, outcome: CallOutcome): void {
@@ -53,9 +46,18 @@ export class AuditTrail {
 
   /** For what is recorded without holding anything up: notifications, responses, refusals, traffic of servers. */
   note(intent: CallIntent, outcome: Omit<CallOutcome, 'durationMs'>): void {
-    const end = (ticket: AuditTicket) =>
-      this.end(ticket, { ...outcome, durationMs: Math.max(0, this.#now() - intent.at) })
-    this.begin(intent, end, (error) => this.#lost(error))
+    const begun = this.begin(intent)
+    if (begun instanceof Promise) void begun.then((ticket) => this.#close(ticket, intent, outcome))
+    else this.#close(begun, intent, outcome)
+  }
+
+  #close(
+    begun: AuditTicket | GatewayError,
+    intent: CallIntent,
+    outcome: Omit<CallOutcome, 'durationMs'>,
+  ): void {
+    if (begun instanceof GatewayError) this.#lost(begun.cause)
+    else this.end(begun, { ...outcome, durationMs: Math.max(0, this.#now() - intent.at) })
   }
 
   #unavailable(cause: unknown): GatewayError {

@@ -21,3 +21,15 @@ export interface Call {
   fail(error: SallyportError): void
   pause(retryMs: number | undefined): void
 }
+
+/**
+ * What carries calls to one server.
+ *
+ * Like everything that is remembered per call, carriers are objects with methods: V8 moves a closure that is stored in
+ * a property, and all that it holds, to the old generation at once, which doubled the gateway's garbage collection.
+ */
+export interface Carrier {
+  send(call: Call): void
+  /** The caller does not want the answer any more. Does nothing for a call that is over. */
+  cancel(call: Call, reason: string | undefined): void
+}

@@ -2,6 +2,7 @@ import {
   type AuditTicket,
   type CallIntent,
   type CallOutcome,
+  GatewayError,
   type GatewayInterceptor,
   type InterceptedCall,
   type RequestContext,
@@ -13,9 +14,14 @@ import { errorMessage, resultMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import type { Edit } from '../wire/splice.ts'
 import type { AuditTrail } from './audit-trail.ts'
-import type { Call } from './call.ts'
+import type { Call, Carrier } from './call.ts'
 import type { Reply } from './reply.ts'
 import { runResponsePhase } from './interceptor-phases.ts'
+
+/** Whoever keeps a list of open calls. */
+export interface FlowKeeper {
+  settled(flow: Flow): void
+}
 
 /** One request of a client, from the moment it is understood until its outcome is recorded. */
 export class Flow implements Call {
@@ -26,13 +32,8 @@ export class Flow implements Call {
   scan: MessageScan
   edits: readonly Edit[] = []
   headers: readonly string[]
-  /** Tells the server that nobody waits any more; set by the link that carries the call. */
-  withdraw: ((reason: string | undefined) => void) | undefined
-  /** Set by whoever keeps a list of open calls. */
-  onSettled: (() => void) | undefined
-  /** Called once the call is over, whatever the end: by the front, and by the gateway's list of open calls. */
-  onEnd: (() => void) | undefined
-  onClosed: (() => void) | undefined
+  /** Where the call is; it is told when nobody waits any more. */
+  carrier: Carrier | undefined
   /** What the server was asked, for interceptors that want to see the answer. */
   intercepted: InterceptedCall | undefined
   readonly #reply: Reply
@@ -40,7 +41,12 @@ export class Flow implements Call {
   readonly #interceptors: readonly GatewayInterceptor[]
   /** Milliseconds since the epoch. */
   readonly startedAt: number
+  readonly #keepers: FlowKeeper[] = []
   #ticket: AuditTicket | undefined
+  /** The recorder was asked and has not given a ticket yet. */
+  #isBeginning = false
+  /** What became of the call meanwhile. */
+  #lateOutcome: CallOutcome | undefined
   #settled = false
 
   constructor(
@@ -63,6 +69,11 @@ export class Flow implements Call {
     this.startedAt = trail.now()
   }
 
+  /** The keeper is told when the call is over, whatever the end. */
+  keptBy(keeper: FlowKeeper): void {
+    this.#keepers.push(keeper)
+  }
+
   get method(): string {
     return this.message.method
   }
@@ -78,15 +89,21 @@ export class Flow implements Call {
 
   /** Records the intent, then lets the call go on. `server` and `target` are what the route has found. */
   begin(server: string | undefined, target: string | undefined, proceed: () => void): void {
-    this.#trail.begin(
-      this.#intent(server, target),
-      (ticket) => {
-        this.#ticket = ticket
-        if (this.#settled) this.#record({ status: 'cancelled', bytes: 0 })
-        else proceed()
-      },
-      (error) => this.fail(error),
-    )
+    const begun = this.#trail.begin(this.#intent(server, target))
+    if (begun instanceof Promise) {
+      this.#isBeginning = true
+      void begun.then((ticket) => this.#begun(ticket, proceed))
+    } else this.#begun(begun, proceed)
+  }
+
+  #begun(begun: AuditTicket | GatewayError, proceed: () => void): void {
+    if (begun instanceof GatewayError) {
+      this.fail(begun)
+      return
+    }
+    this.#ticket = begun
+    if (this.#lateOutcome !== undefined) this.#trail.end(begun, this.#lateOutcome)
+    else proceed()
   }
 
   /** Replaces the message, where an edit of single members is not enough. */
@@ -125,7 +142,7 @@ export class Flow implements Call {
     if (this.#settle()) {
       const response = resultMessage(this.idText, resultJson)
       this.#reply.final(response, 200)
-      this.#record({ status: 'ok', bytes: response.length })
+      this.#record('ok', undefined, response.length)
     }
   }
 
@@ -134,7 +151,7 @@ export class Flow implements Call {
     if (this.#settle()) {
       const response = errorMessage(this.idText, error)
       this.#reply.final(response, status)
-      this.#record({ status: 'refused', code: error.code, bytes: response.length })
+      this.#record('refused', error.code, response.length)
     }
   }
 
@@ -145,16 +162,21 @@ export class Flow implements Call {
       this.#reply.final(response, status)
       const code = SallyportError.isInstance(error) ? error.code : 'ERR_INTERNAL'
       const byServer = code.startsWith('ERR_UPSTREAM') || code === 'ERR_INTERNAL'
-      this.#record({ status: byServer ? 'failed' : 'refused', code, bytes: response.length })
+      this.#record(byServer ? 'failed' : 'refused', code, response.length)
     }
+  }
+
+  /** The client is gone. */
+  gone(): void {
+    this.cancel('the client hung up')
   }
 
   /** The client does not want the answer any more. */
   cancel(reason?: string): void {
     if (this.#settle()) {
-      this.withdraw?.(reason)
+      this.carrier?.cancel(this, reason)
       this.#reply.abandon()
-      this.#record({ status: 'cancelled', bytes: 0 })
+      this.#record('cancelled', undefined, 0)
     }
   }
 
@@ -162,25 +184,23 @@ export class Flow implements Call {
     if (!this.#settle()) return
     this.#reply.final(response, status)
     const bytes = response.length
-    if (scan.errorStart >= 0) this.#record({ status: 'error', code: errorCode(response, scan), bytes })
-    else this.#record({ status: scan.isError ? 'tool-error' : 'ok', bytes })
+    if (scan.errorStart >= 0) this.#record('error', errorCode(response, scan), bytes)
+    else this.#record(scan.isError ? 'tool-error' : 'ok', undefined, bytes)
   }
 
   #settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
-    this.onSettled?.()
-    this.onEnd?.()
-    this.onClosed?.()
+    for (const keeper of this.#keepers) keeper.settled(this)
     return true
   }
 
-  #record(outcome: Omit<CallOutcome, 'durationMs'>): void {
-    const durationMs = Math.max(0, this.#trail.now() - this.startedAt)
-    if (this.#ticket !== undefined) this.#trail.end(this.#ticket, { ...outcome, durationMs })
+  #record(status: CallOutcome['status'], code: number | string | undefined, bytes: number): void {
+    const outcome = { status, code, bytes, durationMs: Math.max(0, this.#trail.now() - this.startedAt) }
+    if (this.#ticket !== undefined) this.#trail.end(this.#ticket, outcome)
+    else if (this.#isBeginning) this.#lateOutcome = outcome
     // refused before a route was found: the entry is made now, in one piece; a recorder that refused is not asked again
-    else if (outcome.code !== 'ERR_AUDIT_UNAVAILABLE')
-      this.#trail.note(this.#intent(undefined, undefined), outcome)
+    else if (code !== 'ERR_AUDIT_UNAVAILABLE') this.#trail.note(this.#intent(undefined, undefined), outcome)
   }
 
   #intent(server: string | undefined, target: string | undefined): CallIntent {
@@ -191,15 +211,15 @@ export class Flow implements Call {
       kind: 'request',
       principal: context.principal,
       era: context.era,
+      sessionId: context.sessionId,
+      remoteAddress: context.remoteAddress,
+      endpoint: context.endpoint,
+      server,
       method: message.method,
+      target,
+      requestId: message.id,
       bytes: message.bytes.length,
-      ...(message.id !== undefined && { requestId: message.id }),
-      ...(context.sessionId !== undefined && { sessionId: context.sessionId }),
-      ...(context.remoteAddress !== undefined && { remoteAddress: context.remoteAddress }),
-      ...(context.endpoint !== undefined && { endpoint: context.endpoint }),
-      ...(server !== undefined && { server }),
-      ...(target !== undefined && { target }),
-      ...(context.trace !== undefined && { trace: context.trace }),
+      trace: context.trace,
     }
   }
 }

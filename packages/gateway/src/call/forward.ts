@@ -1,7 +1,10 @@
 import type { GatewayInterceptor } from '@sallyport/core'
 import { isRecord, parseJson } from '../wire/client-message.ts'
+import { RpcCode } from '../wire/protocol.ts'
+import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
+import type { Carrier } from './call.ts'
 import type { Flow } from './flow.ts'
 import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
 
@@ -10,23 +13,32 @@ export interface Route {
   /** Name or URI as the server knows it. */
   readonly target: string | undefined
   readonly edits: readonly Edit[]
-  readonly send: (flow: Flow) => void
+  readonly carrier: Carrier
 }
 
 /** Records the intent, lets interceptors have their say, sends. The one way from a route to a server. */
 export function forward(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
   flow.edits = route.edits
   flow.begin(route.server, route.target, () => {
-    if (interceptors.length === 0) {
-      route.send(flow)
-      return
-    }
-    intercept(flow, route, interceptors)
+    if (interceptors.length === 0) send(flow, route)
+    else intercept(flow, route, interceptors)
   })
+}
+
+function send(flow: Flow, route: Route): void {
+  flow.carrier = route.carrier
+  route.carrier.send(flow)
 }
 
 function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
   if (flow.edits.length > 0) flow.rewrite(splice(flow.bytes, ...flow.edits))
+  const repeated = repeatedMember(flow.bytes.toString('latin1'))
+  if (repeated !== undefined) {
+    // what an interceptor decides on and what the server reads has to be the same message
+    const message = `the member ${JSON.stringify(repeated)} occurs twice`
+    flow.reject(400, { code: RpcCode.invalidRequest, message })
+    return
+  }
   const parsed = parseJson(flow.bytes)
   const params = isRecord(parsed) && isJsonObject(parsed['params']) ? parsed['params'] : {}
   const call = { method: flow.method, server: route.server, params }
@@ -38,7 +50,7 @@ function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInter
     }
     flow.intercepted = result
     if (result.params !== params) replaceParams(flow, result.params)
-    route.send(flow)
+    send(flow, route)
   })
 }
 

@@ -5,6 +5,7 @@ import {
   type JsonObject,
   type RequestContext,
 } from '@sallyport/core'
+import { listOfMethod } from '../aggregate/list-kind.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 
 /**
@@ -32,8 +33,44 @@ export function runRequestPhase(
   )
 }
 
-/** Runs the response phases; bodies are parsed only if an interceptor asked for them. */
+/**
+ * Runs the list and the response phases on a server's answer; bodies are parsed only if an interceptor asked for them. (On
+ * the aggregated endpoint lists are the gateway's own, and their phase is run where they are made.)
+ */
 export function runResponsePhase(
+  interceptors: readonly GatewayInterceptor[],
+  context: RequestContext,
+  call: InterceptedCall,
+  response: Buffer,
+  done: (result: Buffer | Error) => void,
+): void {
+  const list = listOfMethod(call.method)
+  const lists = list === undefined ? [] : interceptors.filter((interceptor) => interceptor.list !== undefined)
+  if (list === undefined || lists.length === 0) {
+    runHandlers(interceptors, context, call, response, done)
+    return
+  }
+  step(
+    lists,
+    response,
+    async (interceptor, current) => {
+      const parsed = parseJson(current)
+      const result = isJsonObject(parsed) ? parsed['result'] : undefined
+      const items = isJsonObject(result) ? result[list.kind] : undefined
+      if (!isJsonObject(parsed) || !isJsonObject(result) || !Array.isArray(items)) return current
+      const listed = items.filter(isJsonObject).map((definition) => ({ server: call.server, definition }))
+      const shown = (await interceptor.list?.(context, list.kind, listed)) ?? listed
+      const definitions = shown.map(({ definition }) => definition)
+      return Buffer.from(JSON.stringify({ ...parsed, result: { ...result, [list.kind]: definitions } }))
+    },
+    (changed) => {
+      if (changed instanceof Error) done(changed)
+      else runHandlers(interceptors, context, call, changed, done)
+    },
+  )
+}
+
+function runHandlers(
   interceptors: readonly GatewayInterceptor[],
   context: RequestContext,
   call: InterceptedCall,

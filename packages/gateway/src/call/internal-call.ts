@@ -14,7 +14,11 @@ export interface RpcError {
 
 export type InternalAnswer =
   | { readonly result: Readonly<Record<string, unknown>>; readonly resultBytes: Buffer }
-  | { readonly error: RpcError }
+  | {
+      readonly error: RpcError
+      /** HTTP status that it came with; 200 where there is no HTTP. */
+      readonly status: number
+    }
 
 let counter = 0
 
@@ -60,7 +64,7 @@ export class InternalCall implements Call {
 
   pause(): void {}
 
-  final(response: Buffer): void {
+  final(response: Buffer, _scan: MessageScan, status: number): void {
     this.#finish(() => {
       const value = parseJson(response)
       if (isRecord(value) && isRecord(value['result'])) {
@@ -70,6 +74,7 @@ export class InternalCall implements Call {
         const { code, message, data } = value['error']
         return {
           error: { code: Number(code), message: String(message), ...(data !== undefined && { data }) },
+          status,
         }
       }
       return new UpstreamError(

@@ -1,4 +1,4 @@
-import type { BodyFault, ByteStream, HttpExchange } from './http-exchange.ts'
+import type { BodyFault, BodyReader, ByteStream, HttpExchange } from './http-exchange.ts'
 import type { HttpFront } from './http-front.ts'
 
 /** What a `Request` does not tell. */
@@ -6,6 +6,9 @@ export interface FetchInfo {
   /** Address of the peer. Without it, nobody counts as being on this machine. */
   readonly remoteAddress?: string
 }
+
+/** Nothing is held back below this; what is queued beyond it counts as waiting for the client. */
+const HIGH_WATER_BYTES = 64 * 1024
 
 export function createFetchHandler(
   front: HttpFront,
@@ -24,7 +27,7 @@ class FetchExchange implements HttpExchange {
   readonly remoteAddress: string | undefined
   readonly secure: boolean
   readonly headerBytes: number
-  onGone: (() => void) | undefined
+  client: { gone(): void } | undefined
   readonly #request: Request
   readonly #resolve: (response: Response) => void
 
@@ -43,20 +46,27 @@ class FetchExchange implements HttpExchange {
       (sum, [name, value]) => sum + name.length + value.length,
       0,
     )
-    request.signal.addEventListener('abort', () => this.onGone?.(), { once: true })
+    request.signal.addEventListener('abort', () => this.client?.gone(), { once: true })
   }
 
-  readBody(limitBytes: number, done: (body: Buffer | BodyFault) => void): void {
+  readBody(limitBytes: number, reader: BodyReader): void {
     const request = this.#request
     if (request.bodyUsed) {
-      done({ fault: 'consumed' })
+      reader.body({ fault: 'consumed' })
       return
     }
     if (Number(request.headers.get('content-length') ?? 0) > limitBytes) {
-      done({ fault: 'too-large' })
+      reader.body({ fault: 'too-large' })
       return
     }
-    void collect(request.body, limitBytes).then(done, () => done({ fault: 'gone' }))
+    void collect(request.body, limitBytes).then(
+      (body) => reader.body(body),
+      () => {
+        reader.body({ fault: 'gone' })
+        // nobody may be there to read it, but whoever called this function waits for an answer
+        this.respond(400, {})
+      },
+    )
   }
 
   respond(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void {
@@ -68,15 +78,18 @@ class FetchExchange implements HttpExchange {
   stream(status: number, headers: Readonly<Record<string, string>>): ByteStream {
     let controller: ReadableStreamDefaultController<Uint8Array> | undefined
     let closed = false
-    const body = new ReadableStream<Uint8Array>({
-      start: (started) => {
-        controller = started
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: (started) => {
+          controller = started
+        },
+        cancel: () => {
+          closed = true
+          this.client?.gone()
+        },
       },
-      cancel: () => {
-        closed = true
-        this.onGone?.()
-      },
-    })
+      { highWaterMark: HIGH_WATER_BYTES, size: ({ byteLength }) => byteLength },
+    )
     this.#resolve(new Response(body, { status, headers: { ...headers } }))
     return {
       write(chunk) {
@@ -88,8 +101,7 @@ class FetchExchange implements HttpExchange {
         controller?.close()
       },
       get bufferedBytes() {
-        // the queue counts chunks; a reader that is far behind is what matters
-        return closed ? 0 : Math.max(0, 1 - (controller?.desiredSize ?? 1)) * 1_024
+        return closed ? 0 : Math.max(0, HIGH_WATER_BYTES - (controller?.desiredSize ?? HIGH_WATER_BYTES))
       },
     }
   }

@@ -12,11 +12,15 @@ export interface HttpExchange {
   /** Sum of the header names and values in bytes. */
   readonly headerBytes: number
   /** Called when the client goes away before the answer is complete. */
-  onGone: (() => void) | undefined
+  client: { gone(): void } | undefined
   /** Reads the whole body, once. */
-  readBody(limitBytes: number, done: (body: Buffer | BodyFault) => void): void
+  readBody(limitBytes: number, reader: BodyReader): void
   respond(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void
   stream(status: number, headers: Readonly<Record<string, string>>): ByteStream
+}
+
+export interface BodyReader {
+  body(body: Buffer | BodyFault): void
 }
 
 export type BodyFault =

@@ -8,24 +8,17 @@ import {
 } from '@sallyport/core'
 import type { GatewayCore } from '../gateway-core.ts'
 import { errorOnWire } from '../wire/error-on-wire.ts'
+import { idBytes, isFault } from '../wire/client-message.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { RpcCode } from '../wire/protocol.ts'
-import { checkHost } from './host-check.ts'
-import { type BodyFault, headerOf, type HttpExchange } from './http-exchange.ts'
+import { type BodyFault, type BodyReader, headerOf, type HttpExchange } from './http-exchange.ts'
+import { guard } from './guard.ts'
+import { type Admission, senderOf } from './admission.ts'
 import { LegacyHttp } from './legacy-http.ts'
 import { ModernHttp } from './modern-http.ts'
 import { challengeHeader, metadataJson, metadataPath, resourcePathOf } from './resource-metadata.ts'
 import { StreamQuota } from './stream-quota.ts'
 import { eraOf, readBody } from './read-body.ts'
-
-/** A request that has been let in. */
-export interface Admission {
-  readonly principal: Principal
-  /** The one server that was called; absent on the aggregated endpoint. */
-  readonly endpoint: string | undefined
-  /** Headers that every answer carries (CORS). */
-  readonly headers: Readonly<Record<string, string>>
-}
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const LEGACY_HEADERS = 'mcp-session-id, mcp-protocol-version, www-authenticate'
@@ -49,6 +42,10 @@ export class HttpFront {
   }
 
   handle(exchange: HttpExchange): void {
+    guard(this.#core, exchange, () => this.#route(exchange))
+  }
+
+  #route(exchange: HttpExchange): void {
     const { path } = exchange
     if (path === '/livez' || path === '/readyz') {
       this.#health(exchange, path)
@@ -58,18 +55,17 @@ export class HttpFront {
       this.#refuse(exchange, 431, {}, `the headers are larger than ${this.#core.limits.headerBytes} bytes`)
       return
     }
-    const wrongHost = checkHost(exchange, this.#core.hostCheck)
+    const wrongHost = this.#core.hostCheck.refusal(exchange)
     if (wrongHost !== undefined) {
       this.#refuse(exchange, 403, {}, wrongHost)
       return
     }
     const headers = crossOriginHeaders(exchange)
     const resourcePath = resourcePathOf(path)
-    const endpoint = this.#endpoint(resourcePath === undefined || resourcePath === '/' ? path : resourcePath)
-    if (resourcePath !== undefined)
-      this.#metadata(exchange, resourcePath === '/' ? this.#basePath : resourcePath, headers)
-    else if (endpoint === undefined) this.#refuse(exchange, 404, headers, 'no such endpoint')
+    const endpoint = this.#endpoint(resourcePath === '/' ? this.#basePath : (resourcePath ?? path))
+    if (endpoint === undefined) this.#refuse(exchange, 404, headers, 'no such endpoint')
     else if (exchange.method === 'OPTIONS') exchange.respond(204, { ...headers, ...preflightHeaders })
+    else if (resourcePath !== undefined) this.#metadata(exchange, endpoint.server, headers)
     else this.#authenticate(exchange, endpoint.server, headers)
   }
 
@@ -89,43 +85,37 @@ export class HttpFront {
   ): void {
     const url = this.#core.urlOf(exchange, this.#basePath, server)
     const admit = (result: Principal | Challenge) => {
-      if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
+      if (typeof result !== 'object' || result === null) broken('the authenticator returned no object')
+      else if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
       else if (result.tenant === '' || result.subject === '') {
-        this.#core.logger.error('the authenticator returned a principal without tenant or subject')
-        this.#refuse(exchange, 503, headers, 'authentication is not available now')
+        broken('the authenticator returned a principal without tenant or subject')
       } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
     }
     const broken = (cause: unknown) => {
       this.#core.logger.error('authentication failed', { cause: String(cause) })
-      this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, 'authentication is not available now')
+      const message = 'authentication is not available now'
+      this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, message)
     }
-    const { method, remoteAddress } = exchange
+    let result: Principal | Challenge | Promise<Principal | Challenge>
     try {
-      const result = this.#authenticator.authenticate({
-        method,
+      result = this.#authenticator.authenticate({
+        method: exchange.method,
         url,
         headers: exchange.headers,
-        ...(remoteAddress !== undefined && { remoteAddress }),
+        remoteAddress: exchange.remoteAddress,
       })
-      if (result instanceof Promise) result.then(admit).catch(broken)
-      else admit(result)
     } catch (cause) {
       broken(cause)
+      return
     }
+    if (result instanceof Promise) result.then((it) => guard(this.#core, exchange, () => admit(it)), broken)
+    else admit(result)
   }
 
   #dispatch(exchange: HttpExchange, admission: Admission): void {
-    if (
-      this.#core.draining &&
-      headerOf(exchange, 'mcp-session-id') === undefined &&
-      exchange.method !== 'DELETE'
-    ) {
-      this.#refuse(
-        exchange,
-        503,
-        { ...admission.headers, 'retry-after': '1' },
-        'the gateway is shutting down',
-      )
+    // whoever has a session may still bring what its open calls wait for
+    if (this.#core.draining && headerOf(exchange, 'mcp-session-id') === undefined) {
+      this.#shuttingDown(exchange, admission, undefined)
       return
     }
     switch (exchange.method) {
@@ -150,11 +140,15 @@ export class HttpFront {
 
   #post(exchange: HttpExchange, admission: Admission): void {
     const type = headerOf(exchange, 'content-type') ?? ''
-    if (!/^application\/json\s*(?:;|$)/i.test(type)) {
+    if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type)) {
       this.#invalid(exchange, admission, 415, 0, 'the Content-Type must be application/json')
       return
     }
-    exchange.readBody(this.#core.limits.bodyBytes, (body) => {
+    exchange.readBody(this.#core.limits.bodyBytes, new PendingPost(this, exchange, admission))
+  }
+
+  posted(exchange: HttpExchange, admission: Admission, body: Buffer | BodyFault): void {
+    guard(this.#core, exchange, () => {
       if (Buffer.isBuffer(body)) this.#message(exchange, admission, body)
       else this.#bodyFault(exchange, admission, body)
     })
@@ -163,16 +157,29 @@ export class HttpFront {
   #message(exchange: HttpExchange, admission: Admission, body: Buffer): void {
     const read = readBody(body, this.#core.limits.depth)
     if (read.kind === 'fault') {
-      this.#core.auditInvalid(exchange, admission, body.length, read.code)
+      this.#core.audit.invalid(senderOf(exchange, admission), body.length, read.code)
       const error = { code: read.code, message: read.message }
-      const id = read.id === undefined ? undefined : JSON.stringify(read.id)
-      exchange.respond(400, { ...admission.headers, ...JSON_TYPE }, errorMessage(id, error))
+      exchange.respond(400, { ...admission.headers, ...JSON_TYPE }, errorMessage(read.idText, error))
+      return
+    }
+    const messages = read.kind === 'batch' ? read.messages : [read.message]
+    const request = messages.find((it) => !isFault(it) && it.kind === 'request')
+    if (this.#core.draining && request !== undefined && !isFault(request)) {
+      this.#shuttingDown(exchange, admission, read.kind === 'message' ? idBytes(request) : undefined)
     } else if (read.kind === 'batch') this.#legacy.batch(exchange, admission, read.messages)
     else {
       const era: ProtocolEra = eraOf(exchange, read.message)
       if (era === 'modern') this.#modern.post(exchange, admission, read.message)
       else this.#legacy.post(exchange, admission, read.message)
     }
+  }
+
+  #shuttingDown(exchange: HttpExchange, admission: Admission, id: Buffer | undefined): void {
+    const error = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down')
+    const { status, ...shown } = errorOnWire(error)
+    this.#core.audit.invalid(senderOf(exchange, admission), 0, status)
+    const headers = { ...admission.headers, ...JSON_TYPE, 'retry-after': '1' }
+    exchange.respond(status, headers, errorMessage(id, shown))
   }
 
   #bodyFault(exchange: HttpExchange, admission: Admission, { fault }: BodyFault): void {
@@ -193,16 +200,22 @@ export class HttpFront {
     bytes: number,
     message: string,
   ): void {
-    this.#core.auditInvalid(exchange, admission, bytes, status)
+    this.#core.audit.invalid(senderOf(exchange, admission), bytes, status)
     const body = errorMessage(undefined, { code: RpcCode.invalidRequest, message })
     exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
   }
 
-  #metadata(exchange: HttpExchange, resourcePath: string, headers: Readonly<Record<string, string>>): void {
-    const endpoint = this.#endpoint(resourcePath)
-    const url = endpoint === undefined ? '' : this.#core.urlOf(exchange, this.#basePath, endpoint.server)
-    const name = endpoint?.server ?? this.#core.serverInfo.name
-    const json = endpoint === undefined ? undefined : metadataJson(url, name, this.#authenticator)
+  #metadata(
+    exchange: HttpExchange,
+    server: string | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): void {
+    if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
+      this.#refuse(exchange, 405, { ...headers, allow: 'GET, HEAD, OPTIONS' }, 'method not allowed')
+      return
+    }
+    const url = this.#core.urlOf(exchange, this.#basePath, server)
+    const json = metadataJson(url, server ?? this.#core.serverInfo.name, this.#authenticator)
     if (json === undefined) this.#refuse(exchange, 404, headers, 'this resource has no metadata')
     else exchange.respond(200, { ...headers, ...JSON_TYPE, 'cache-control': 'max-age=300' }, json)
   }
@@ -216,7 +229,11 @@ export class HttpFront {
     const { origin, pathname } = new URL(url)
     const metadataUrl =
       this.#authenticator.metadata === undefined ? undefined : origin + metadataPath(pathname)
-    this.#core.auditRefusal(exchange, challenge.error ?? 'ERR_UNAUTHENTICATED')
+    this.#core.audit.invalid(
+      { remoteAddress: exchange.remoteAddress },
+      0,
+      challenge.error ?? 'ERR_UNAUTHENTICATED',
+    )
     const error = new GatewayError(
       challenge.status === 401 ? 'ERR_UNAUTHENTICATED' : 'ERR_FORBIDDEN',
       challenge.description ??
@@ -237,7 +254,7 @@ export class HttpFront {
     headers: Readonly<Record<string, string>>,
     message: string,
   ): void {
-    this.#core.auditRefusal(exchange, status)
+    this.#core.audit.invalid({ remoteAddress: exchange.remoteAddress }, 0, status)
     const body = errorMessage(undefined, { code: RpcCode.invalidRequest, message })
     exchange.respond(status, { ...headers, ...JSON_TYPE }, body)
   }
@@ -250,6 +267,23 @@ export class HttpFront {
       { ...JSON_TYPE, 'cache-control': 'no-store' },
       JSON.stringify({ ok: good }),
     )
+  }
+}
+
+/** A POST whose body is still on its way. */
+class PendingPost implements BodyReader {
+  readonly #front: HttpFront
+  readonly #exchange: HttpExchange
+  readonly #admission: Admission
+
+  constructor(front: HttpFront, exchange: HttpExchange, admission: Admission) {
+    this.#front = front
+    this.#exchange = exchange
+    this.#admission = admission
+  }
+
+  body(body: Buffer | BodyFault): void {
+    this.#front.posted(this.#exchange, this.#admission, body)
   }
 }
 

@@ -13,15 +13,15 @@ export interface HttpReplyOptions {
   readonly headers: Readonly<Record<string, string>>
   /** What the client takes (its `Accept`). */
   readonly accepts: 'both' | 'json' | 'sse'
-  /** Makes the stream resumable; legacy sessions only. */
-  readonly resumable?: (() => EventStream) | undefined
+  /** Makes streams that outlast their connection; legacy sessions only. */
+  readonly session: { createStream(): EventStream } | undefined
   readonly maxBufferedBytes: number
-  /** The client is gone: in the modern era that cancels the call, in the legacy era it does not. */
-  readonly onGone: () => void
 }
 
 /** Answers one POST: with one JSON object if nothing comes before the response, otherwise with an event stream. */
 export class HttpReply implements Reply {
+  /** The client is gone: in the modern era that cancels the call, in the legacy era it does not. */
+  caller: { gone(): void } | undefined
   readonly #exchange: HttpExchange
   readonly #options: HttpReplyOptions
   #stream: ByteStream | undefined
@@ -31,11 +31,13 @@ export class HttpReply implements Reply {
   constructor(exchange: HttpExchange, options: HttpReplyOptions) {
     this.#exchange = exchange
     this.#options = options
-    exchange.onGone = () => {
-      this.#gone = true
-      if (this.#stream !== undefined) this.#events?.detach(this.#stream)
-      options.onGone()
-    }
+    exchange.client = this
+  }
+
+  gone(): void {
+    this.#gone = true
+    if (this.#stream !== undefined) this.#events?.detach(this.#stream)
+    this.caller?.gone()
   }
 
   interim(message: Buffer): void {
@@ -70,7 +72,7 @@ export class HttpReply implements Reply {
   }
 
   pause(retryMs: number | undefined): void {
-    if (this.#options.resumable === undefined || this.#options.accepts === 'json' || this.#gone) return
+    if (this.#options.session === undefined || this.#options.accepts === 'json' || this.#gone) return
     this.#open()
     this.#events?.pause(retryMs)
   }
@@ -83,7 +85,7 @@ export class HttpReply implements Reply {
   #open(): void {
     if (this.#stream !== undefined || this.#gone) return
     this.#stream = this.#exchange.stream(200, { ...this.#options.headers, ...SSE_HEADERS })
-    this.#events = this.#options.resumable?.()
+    this.#events = this.#options.session?.createStream()
     this.#events?.attach(this.#stream)
   }
 
@@ -94,7 +96,7 @@ export class HttpReply implements Reply {
     if (stream.bufferedBytes > this.#options.maxBufferedBytes) {
       this.#gone = true
       stream.end()
-      this.#options.onGone()
+      this.caller?.gone()
     }
   }
 }

@@ -1,15 +1,17 @@
-import { type RequestContext } from '@sallyport/core'
+import type { RequestContext } from '@sallyport/core'
 import { BatchReply } from '../call/batch-reply.ts'
 import type { Reply } from '../call/reply.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
-import { isFault, type MessageFault, type RpcMessage } from '../wire/client-message.ts'
+import { idBytes, isFault, type MessageFault, type RpcMessage } from '../wire/client-message.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { BATCH_VERSION, LEGACY_VERSIONS, RpcCode } from '../wire/protocol.ts'
 import { type Accepted, acceptedBy } from './accept.ts'
+import { guard } from './guard.ts'
 import { headerOf, type HttpExchange } from './http-exchange.ts'
-import type { Admission } from './http-front.ts'
+import { type Admission, senderOf } from './admission.ts'
 import { HttpReply, SSE_HEADERS } from './http-reply.ts'
+import { attend } from './stream-life.ts'
 import type { StreamQuota } from './stream-quota.ts'
 import { traceHeaders, traceOf } from './trace.ts'
 
@@ -69,8 +71,13 @@ export class LegacyHttp {
       for (const request of requests) {
         const part = batch.part()
         if (isFault(request)) {
-          const id = request.id === undefined ? undefined : JSON.stringify(request.id)
-          part.final(errorMessage(id, { code: request.code, message: request.message }), 200)
+          this.#core.audit.invalid(senderOf(exchange, admission), 0, request.code)
+          part.final(errorMessage(request.idText, { code: request.code, message: request.message }), 200)
+        } else if (request.method === 'initialize') {
+          // it would open a session inside a session (2025-03-26 basic/lifecycle, "Initialization")
+          const error = { code: RpcCode.invalidRequest, message: 'initialize cannot be part of a batch' }
+          this.#core.audit.message(session.context, request, 'refused', error.code)
+          part.final(errorMessage(idBytes(request), error), 200)
         } else this.#start(exchange, session, request, part)
       }
     })
@@ -88,28 +95,38 @@ export class LegacyHttp {
       return
     }
     this.#withSession(exchange, admission, undefined, (session) => {
+      const lastEventId = headerOf(exchange, 'last-event-id')
+      const found = lastEventId === undefined ? undefined : session.streams.find(lastEventId)
+      if (found === 'gone') {
+        this.#refuse(exchange, admission, 400, 'the stream of this event is not kept any more', undefined)
+        return
+      }
       const release = this.#quota.take(admission.principal)
       if (release === undefined) {
         const limit = this.#core.limits.streamsPerPrincipal
         this.#refuse(exchange, admission, 429, `you already have ${limit} open streams`, undefined)
         return
       }
-      const lastEventId = headerOf(exchange, 'last-event-id')
-      const found = lastEventId === undefined ? undefined : session.streams.find(lastEventId)
       const stream = found?.stream ?? session.unasked()
       const connection = exchange.stream(200, { ...admission.headers, ...SSE_HEADERS })
-      const timer = setInterval(() => stream.keepAlive(), 25_000)
-      timer.unref()
-      let ended = false
+      const leave = attend({
+        principal: admission.principal,
+        now: () => this.#core.trail.now(),
+        keepAlive: () => stream.keepAlive(),
+        expire: () => {
+          stream.detach(own)
+          own.end()
+        },
+      })
       const end = () => {
-        if (ended) return
-        ended = true
-        clearInterval(timer)
+        leave()
         release()
       }
-      exchange.onGone = () => {
-        end()
-        stream.detach(own)
+      exchange.client = {
+        gone() {
+          end()
+          stream.detach(own)
+        },
       }
       const own = {
         write: (chunk: Uint8Array) => connection.write(chunk),
@@ -140,8 +157,8 @@ export class LegacyHttp {
         return opened === undefined ? admission.headers : { ...admission.headers, [SESSION_ID]: opened.id }
       },
       accepts,
+      session: undefined,
       maxBufferedBytes: this.#core.limits.bufferedBytes,
-      onGone: () => {},
     })
     this.#core.openSession({
       principal: admission.principal,
@@ -177,10 +194,8 @@ export class LegacyHttp {
     return new HttpReply(exchange, {
       headers: admission.headers,
       accepts,
-      resumable: () => session.streams.create(),
+      session,
       maxBufferedBytes: this.#core.limits.bufferedBytes,
-      // a lost connection is not a cancellation in this era (2025-11-25 transports): the client may come back
-      onGone: () => {},
     })
   }
 
@@ -192,7 +207,7 @@ export class LegacyHttp {
   #take(session: LegacySession, message: RpcMessage): boolean {
     const taken = message.kind === 'notification' || session.respond(message)
     if (message.kind === 'notification') session.notify(message)
-    this.#core.auditMessage(session.context, message, taken ? 'ok' : 'refused')
+    this.#core.audit.message(session.context, message, taken ? 'ok' : 'refused')
     return taken
   }
 
@@ -218,14 +233,19 @@ export class LegacyHttp {
       if (session !== undefined) use(session)
       else this.#refuse(exchange, admission, 404, 'there is no such session', message)
     }
-    const session = this.#core.sessions.find(id, admission.principal, admission.endpoint)
-    if (!(session instanceof Promise)) found(session)
-    else {
-      session.then(found, (cause: unknown) => {
-        this.#core.logger.error('the session store failed', { operation: 'get', cause: String(cause) })
-        this.#refuse(exchange, admission, 503, 'sessions are not available now', message)
-      })
+    const failed = (cause: unknown) => {
+      this.#core.logger.error('the session store failed', { operation: 'get', cause: String(cause) })
+      this.#refuse(exchange, admission, 503, 'sessions are not available now', message)
     }
+    let session: LegacySession | undefined | Promise<LegacySession | undefined>
+    try {
+      session = this.#core.sessions.find(id, admission.principal, admission.endpoint)
+    } catch (cause) {
+      failed(cause)
+      return
+    }
+    if (session instanceof Promise) session.then((it) => guard(this.#core, exchange, () => found(it)), failed)
+    else found(session)
   }
 
   #refuse(
@@ -239,10 +259,10 @@ export class LegacyHttp {
       principal: admission.principal,
       era: 'legacy',
       protocolVersion: '',
-      ...(admission.endpoint !== undefined && { endpoint: admission.endpoint }),
+      endpoint: admission.endpoint,
     }
-    if (message === undefined) this.#core.auditInvalid(exchange, admission, 0, status)
-    else this.#core.auditMessage(context, message, 'refused', status)
+    if (message === undefined) this.#core.audit.invalid(senderOf(exchange, admission), 0, status)
+    else this.#core.audit.message(context, message, 'refused', status)
     this.#respond(exchange, admission, status, text, message)
   }
 
@@ -253,8 +273,7 @@ export class LegacyHttp {
     text: string,
     message?: RpcMessage,
   ): void {
-    const id =
-      message?.kind === 'request' && message.id !== undefined ? JSON.stringify(message.id) : undefined
+    const id = message?.kind === 'request' ? idBytes(message) : undefined
     const body = errorMessage(id, { code: RpcCode.invalidRequest, message: text })
     exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
   }

@@ -43,8 +43,9 @@ export function checkHeaders(exchange: HttpExchange, message: RpcMessage): Envel
   if (method !== message.method) return mismatch('the Mcp-Method header does not match the method')
   const member = namedBy[message.method]
   const header = headerOf(exchange, 'mcp-name')
-  const named = member === undefined ? undefined : message.params[member]
-  if (named === undefined) return undefined
+  if (member === undefined) return undefined
+  const named = message.params[member]
+  if (named === undefined && header === undefined) return undefined
   if (header === undefined) return mismatch('the Mcp-Name header is missing')
   return decodeHeaderValue(header) === named
     ? undefined

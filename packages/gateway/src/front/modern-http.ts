@@ -1,12 +1,14 @@
-import type { RequestContext } from '@sallyport/core'
+import { GatewayError, type RequestContext } from '@sallyport/core'
+import type { Flow } from '../call/flow.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import { isRecord, type RpcMessage } from '../wire/client-message.ts'
 import { META_VERSION, MODERN_VERSIONS, RpcCode } from '../wire/protocol.ts'
 import { acceptedBy } from './accept.ts'
 import type { HttpExchange } from './http-exchange.ts'
-import type { Admission } from './http-front.ts'
+import type { Admission } from './admission.ts'
 import { HttpReply } from './http-reply.ts'
 import { checkEnvelope, checkHeaders, forwardedHeaders } from './modern-headers.ts'
+import { attend } from './stream-life.ts'
 import type { StreamQuota } from './stream-quota.ts'
 import { traceHeaders, traceOf } from './trace.ts'
 
@@ -25,41 +27,50 @@ export class ModernHttp {
     const context = this.#context(exchange, admission, message)
     if (message.kind !== 'request') {
       const accepted = message.kind === 'notification'
-      this.#core.auditMessage(context, message, accepted ? 'ok' : 'refused')
+      this.#core.audit.message(context, message, accepted ? 'ok' : 'refused')
       exchange.respond(accepted ? 202 : 400, admission.headers)
       return
     }
     const listening = message.method === 'subscriptions/listen'
-    const release = listening ? this.#quota.take(admission.principal) : undefined
     const reply = new HttpReply(exchange, {
       headers: admission.headers,
       accepts: accepts ?? 'json',
+      session: undefined,
       maxBufferedBytes: this.#core.limits.bufferedBytes,
-      onGone: () => flow.cancel('the client hung up'),
     })
     const headers = [...forwardedHeaders(exchange), ...traceHeaders(context.trace)]
     const flow = this.#core.flow(message, context, reply, headers)
+    // in this era hanging up is how a call is withdrawn
+    reply.caller = flow
     const fault =
       checkEnvelope(message) ?? checkHeaders(exchange, message) ?? unsupported(context.protocolVersion)
     if (fault !== undefined) flow.reject(400, fault)
     else if (accepts === undefined) flow.reject(406, { code: RpcCode.invalidRequest, message: notAcceptable })
-    else if (listening && release === undefined) {
-      const limit = this.#core.limits.streamsPerPrincipal
-      flow.reject(429, { code: RpcCode.invalidRequest, message: `you already have ${limit} open streams` })
-    } else {
-      const timer = listening ? this.#keepAlive(reply) : undefined
-      flow.onEnd = () => {
-        release?.()
-        clearInterval(timer)
-      }
-      this.#core.modernRequest(flow)
-    }
+    else if (listening) this.#listen(flow, reply)
+    else this.#core.modernRequest(flow)
   }
 
-  #keepAlive(reply: HttpReply): NodeJS.Timeout {
-    const timer = setInterval(() => reply.keepAlive(), 25_000)
-    timer.unref()
-    return timer
+  #listen(flow: Flow, reply: HttpReply): void {
+    const { principal } = flow.context
+    const release = this.#quota.take(principal)
+    if (release === undefined) {
+      const limit = this.#core.limits.streamsPerPrincipal
+      flow.reject(429, { code: RpcCode.invalidRequest, message: `you already have ${limit} open streams` })
+      return
+    }
+    const leave = attend({
+      principal,
+      now: () => this.#core.trail.now(),
+      keepAlive: () => reply.keepAlive(),
+      expire: () => flow.fail(new GatewayError('ERR_UNAUTHENTICATED', 'the proof of identity has expired')),
+    })
+    flow.keptBy({
+      settled: () => {
+        release()
+        leave()
+      },
+    })
+    this.#core.modernRequest(flow)
   }
 
   #context(exchange: HttpExchange, admission: Admission, message: RpcMessage): RequestContext {
@@ -72,9 +83,9 @@ export class ModernHttp {
       principal,
       era: 'modern',
       protocolVersion: typeof version === 'string' ? version : '',
-      ...(endpoint !== undefined && { endpoint }),
-      ...(remoteAddress !== undefined && { remoteAddress }),
-      ...(trace !== undefined && { trace }),
+      endpoint,
+      remoteAddress,
+      trace,
     }
   }
 }

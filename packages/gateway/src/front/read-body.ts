@@ -27,7 +27,7 @@ export function readBody(body: Buffer, maxDepth: number): ReadBody {
   const elements = scanArray(body.toString('latin1'))
   if (elements === undefined || elements.length === 0 || elements.length > MAX_BATCH) {
     const message = `a batch holds 1 to ${MAX_BATCH} messages`
-    return { kind: 'fault', code: RpcCode.invalidRequest, message, id: undefined }
+    return { kind: 'fault', code: RpcCode.invalidRequest, message, idText: undefined }
   }
   return {
     kind: 'batch',

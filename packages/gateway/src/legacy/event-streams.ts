@@ -10,51 +10,94 @@ export interface EventStreamLimits {
   readonly maxStreams: number
 }
 
+/** A stream carries the answer to one call, or what the server says unasked. */
+export type StreamKind = 'call' | 'unasked'
+
+/** Where a client stands, by the id of the last event that it saw. */
+export type Place =
+  | { readonly stream: EventStream; readonly seen: number }
+  /** The event was one of a call whose stream is not kept any more. */
+  | 'gone'
+  | undefined
+
+/** A stream that has ended is kept this long for a client that lost the end of it. */
+const KEPT_AFTER_END_MS = 60_000
+const MOST_SLACK = 8_192
+
 /**
  * The SSE streams of one legacy session. A stream is more than its connection: what is sent while the client is away is
  * kept, within limits, and replayed when it returns with `Last-Event-ID` (2025-11-25 transports, "Resumability and Redelivery").
- * An event id is `<stream>_<number>`: unique in the session, and it names its stream.
+ * An event id is `<stream>_<number>`: unique in the session, and it names its stream. What was written to a connection may not
+ * have arrived, so the end of a stream is kept as well.
  */
 export class EventStreams {
   readonly #limits: EventStreamLimits
   readonly #priming: boolean
-  readonly #streams = new Map<number, EventStream>()
+  readonly #now: () => number
+  readonly #streams = new Map<string, EventStream>()
+  /** Streams that have ended, and when; the oldest first. */
+  readonly #ended = new Map<EventStream, number>()
+  #endedBytes = 0
   #next = 1
 
-  constructor(limits: EventStreamLimits, priming: boolean) {
+  constructor(limits: EventStreamLimits, priming: boolean, now: () => number) {
     this.#limits = limits
     this.#priming = priming
+    this.#now = now
   }
 
-  create(): EventStream {
-    const number = this.#next++
-    const stream = new EventStream(number, this.#limits, this.#priming, () => this.#streams.delete(number))
-    this.#streams.set(number, stream)
-    for (const [key, old] of this.#streams) {
+  create(kind: StreamKind): EventStream {
+    const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}`
+    const stream = new EventStream(name, this.#limits, this.#priming, () => this.#keepEnded(stream))
+    this.#streams.set(name, stream)
+    for (const old of [...this.#ended.keys(), ...this.#streams.values()]) {
       if (this.#streams.size <= this.#limits.maxStreams) break
-      if (!old.attached) this.#streams.delete(key)
+      if (!old.attached && old !== stream) this.#forget(old)
     }
     return stream
   }
 
   /** The stream that an event id belongs to, and how many of its events the client has seen. */
-  find(eventId: string): { stream: EventStream; seen: number } | undefined {
-    const [, number, seen] = /^(\d{1,15})_(\d{1,15})$/.exec(eventId) ?? []
-    const stream = this.#streams.get(Number(number))
-    return stream === undefined ? undefined : { stream, seen: Number(seen) }
+  find(eventId: string): Place {
+    const [, name = '', seen] = /^([cs]\d{1,15})_(\d{1,15})$/.exec(eventId) ?? []
+    const stream = this.#streams.get(name)
+    if (stream !== undefined) return { stream, seen: Number(seen) }
+    return name.startsWith('c') ? 'gone' : undefined
+  }
+
+  /** Lets go of what no client came back for. */
+  sweep(): void {
+    const before = this.#now() - KEPT_AFTER_END_MS
+    for (const [stream, endedAt] of this.#ended) if (endedAt <= before) this.#forget(stream)
+  }
+
+  #keepEnded(stream: EventStream): void {
+    if (this.#streams.get(stream.name) !== stream || this.#ended.has(stream)) return
+    this.#ended.set(stream, this.#now())
+    this.#endedBytes += stream.keptBytes
+    for (const old of this.#ended.keys()) {
+      if (this.#endedBytes <= this.#limits.maxBytes) break
+      if (old !== stream) this.#forget(old)
+    }
+  }
+
+  #forget(stream: EventStream): void {
+    this.#streams.delete(stream.name)
+    if (this.#ended.delete(stream)) this.#endedBytes -= stream.keptBytes
   }
 
   close(): void {
     for (const stream of this.#streams.values()) stream.close()
     this.#streams.clear()
+    this.#ended.clear()
   }
 }
 
 export class EventStream {
-  readonly #number: number
+  readonly name: string
   readonly #limits: EventStreamLimits
   readonly #priming: boolean
-  readonly #forget: () => void
+  readonly #onEnd: () => void
   readonly #kept: { readonly sequence: number; readonly message: Buffer }[] = []
   #keptBytes = 0
   #sequence = 0
@@ -63,25 +106,29 @@ export class EventStream {
   #connection: ByteStream | undefined
   #finished = false
 
-  constructor(number: number, limits: EventStreamLimits, priming: boolean, forget: () => void) {
-    this.#number = number
+  constructor(name: string, limits: EventStreamLimits, priming: boolean, onEnd: () => void) {
+    this.name = name
     this.#limits = limits
     this.#priming = priming
-    this.#forget = forget
+    this.#onEnd = onEnd
   }
 
   get attached(): boolean {
     return this.#connection !== undefined
   }
 
-  /** True as long as more events can come or kept ones wait for the client. */
+  /** True as long as more events can come. */
   get open(): boolean {
-    return !this.#finished || this.#kept.length > 0
+    return !this.#finished
+  }
+
+  get keptBytes(): number {
+    return this.#keptBytes
   }
 
   push(message: Buffer): void {
     const sequence = ++this.#sequence
-    this.#kept.push({ sequence, message })
+    this.#kept.push({ sequence, message: compact(message) })
     this.#keptBytes += message.length
     while (
       this.#kept.length > 1 &&
@@ -121,8 +168,12 @@ export class EventStream {
     if (this.#connection === connection) this.#connection = undefined
   }
 
-  /** Closes the connection, not the stream: the client is to come back after `retryMs`. */
+  /**
+   * Closes the connection, not the stream: the client is to come back after `retryMs`. Clients of older revisions would
+   * take that for the end of their call, so theirs stays open.
+   */
   pause(retryMs: number | undefined): void {
+    if (!this.#priming) return
     const connection = this.#connection
     this.#connection = undefined
     if (connection === undefined) return
@@ -130,10 +181,11 @@ export class EventStream {
     connection.end()
   }
 
-  /** No more events come. Kept until a client that is away has fetched them. */
+  /** No more events come. */
   finish(): void {
     this.#finished = true
-    if (this.#connection !== undefined) this.#end()
+    this.#end()
+    this.#onEnd()
   }
 
   close(): void {
@@ -150,11 +202,14 @@ export class EventStream {
   #end(): void {
     this.#connection?.end()
     this.#connection = undefined
-    this.#kept.length = 0
-    this.#forget()
   }
 
   #eventId(sequence: number): string {
-    return `${this.#number}_${sequence}`
+    return `${this.name}_${sequence}`
   }
+}
+
+/** A small message may be part of a large chunk that came from a socket, and would keep all of that in memory. */
+function compact(message: Buffer): Buffer {
+  return message.buffer.byteLength > 2 * message.length + MOST_SLACK ? Buffer.from(message) : message
 }

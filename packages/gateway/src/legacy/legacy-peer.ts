@@ -1,4 +1,4 @@
-import { type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import { isStdioServer, type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import type { LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
@@ -45,6 +45,11 @@ export class LegacyPeer {
 
   get ready(): boolean {
     return this.#state === 'ready'
+  }
+
+  /** What the server says unasked gets here. */
+  get hears(): boolean {
+    return this.#state === 'ready' && (this.#listening || isStdioServer(this.upstream.definition))
   }
 
   /** The client's own `initialize` opens the session; its answer passes through. */
@@ -110,36 +115,54 @@ export class LegacyPeer {
     if (this.#state === 'ready') this.#transport?.listen()
   }
 
-  close(): void {
+  /** @param keepSession another process goes on with the server's session */
+  close(keepSession = false): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    this.#transport?.close()
+    this.#transport?.close(keepSession)
     this.#failQueue(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
   }
 
   #sessionLost(call: Call | undefined): void {
-    if (this.#state === 'closed') return
-    if (call !== undefined) {
-      if (this.#resent.has(call)) {
-        call.fail(
-          new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'keeps losing its session', {
-            retrySafe: true,
-          }),
-        )
-        return
-      }
-      this.#resent.add(call)
-      this.#queue.push(call)
+    // several calls may find out at once, some of them late: one handshake serves them all
+    if (this.#state === 'ready') {
+      this.#state = 'idle'
+      this.#transport?.close()
     }
-    // several calls may find out at once: one handshake serves them all
-    if (this.#state !== 'ready') return
-    this.#state = 'idle'
-    this.#transport?.close()
-    this.#handshake()
+    if (call !== undefined) this.#resend(call)
+    else if (this.#state === 'idle') this.#handshake()
+  }
+
+  #resend(call: Call): void {
+    if (!this.#resent.has(call)) {
+      this.#resent.add(call)
+      this.send(call)
+      return
+    }
+    const error = new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'keeps losing its session', {
+      retrySafe: true,
+    })
+    call.fail(error)
   }
 
   #handshake(): void {
     this.#state = 'opening'
+    const { context } = this.#host
+    // how a server is reached over HTTP has to be known; one that was away when it was asked may be back
+    if (this.upstream.knownEra !== undefined || isStdioServer(this.upstream.definition)) this.#initialize()
+    else {
+      void this.upstream.era(context).then((verdict) => {
+        if (this.#state !== 'opening') return
+        if (!SallyportError.isInstance(verdict)) this.#initialize()
+        else {
+          this.#state = 'idle'
+          this.#failQueue(verdict)
+        }
+      })
+    }
+  }
+
+  #initialize(): void {
     const { context, initializeParams } = this.#host
     const call = new InternalCall(this.name, context, 'initialize', initializeParams, [], (answer) => {
       if (this.#state === 'closed') return
@@ -191,7 +214,10 @@ export class LegacyPeer {
       },
       sessionLost: (call) => {
         if (current()) this.#sessionLost(call)
-        else call?.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+        else if (call === undefined) return
+        else if (this.#state === 'closed')
+          call.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+        else this.#resend(call)
       },
       closed: () => {
         if (!current()) return

@@ -1,7 +1,8 @@
 import { type McpSessionRecord, type Principal, principalKey, type RequestContext } from '@sallyport/core'
 import type { AuditTrail } from '../call/audit-trail.ts'
 import type { Call } from '../call/call.ts'
-import { Flow } from '../call/flow.ts'
+import { Flow, type FlowKeeper } from '../call/flow.ts'
+import { InternalCall } from '../call/internal-call.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
 import { PRIMING_SINCE } from '../wire/protocol.ts'
@@ -25,16 +26,36 @@ export interface LegacySessionOptions {
   readonly onUpstreamSession: (server: string, sessionId: string) => void
   /** A list of this server has changed. */
   readonly onListChanged: (session: LegacySession, server: string, method: string) => void
+  /** The server had forgotten the session, so it may not be what it was. */
+  readonly onReopened: (session: LegacySession, server: string) => void
 }
 
 interface Question {
   readonly peer: LegacyPeer
   /** The id as the server spelled it. */
   readonly id: Buffer
+  /** The progress token, likewise. */
+  readonly token: Buffer | undefined
+}
+
+/** What a server keeps for a session, and has to be told again when it has forgotten the session. */
+interface KeptState {
+  readonly subscriptions: Set<string>
+  /** Its session was open before. */
+  opened: boolean
+}
+
+/** Questions that one session keeps open; a server that asks more is not waiting for all of them. */
+const MAX_QUESTIONS = 1_000
+
+/** Two spellings of one id (`100`, `1e2`) are one id. */
+function questionKey(id: Buffer): string {
+  const value = parseJson(id)
+  return value === undefined ? id.toString() : JSON.stringify(value)
 }
 
 /** A session of the legacy era between one client and one or many servers. */
-export class LegacySession implements PeerHost {
+export class LegacySession implements PeerHost, FlowKeeper {
   readonly id: string
   readonly owner: string
   readonly endpoint: string | undefined
@@ -51,6 +72,7 @@ export class LegacySession implements PeerHost {
   readonly #flows = new Map<RpcId, Flow>()
   readonly #upstreamSessions = new Map<string, string>()
   readonly #replaced: LegacyPeer[] = []
+  readonly #kept = new Map<string, KeptState>()
   #questions: Map<string, Question> | undefined
   #streams: EventStreams | undefined
   #unasked: EventStream | undefined
@@ -75,8 +97,8 @@ export class LegacySession implements PeerHost {
       era: 'legacy',
       protocolVersion,
       sessionId: options.id,
-      ...(endpoint !== undefined && { endpoint }),
-      ...(remoteAddress !== undefined && { remoteAddress }),
+      endpoint,
+      remoteAddress,
     }
   }
 
@@ -86,6 +108,11 @@ export class LegacySession implements PeerHost {
 
   get openCalls(): number {
     return this.#flows.size
+  }
+
+  settled(flow: Flow): void {
+    if (flow.message.id !== undefined) this.#flows.delete(flow.message.id)
+    this.lastUsedAt = this.#options.trail.now()
   }
 
   /** The server chose another version than the client proposed. */
@@ -99,7 +126,7 @@ export class LegacySession implements PeerHost {
     const { id } = flow.message
     if (id === undefined || this.#flows.has(id)) return false
     this.#flows.set(id, flow)
-    flow.onSettled = () => this.#flows.delete(id)
+    flow.keptBy(this)
     return true
   }
 
@@ -133,13 +160,17 @@ export class LegacySession implements PeerHost {
     }
     // on the aggregated endpoint the handshakes with servers are the gateway's own
     if (message.method === 'notifications/initialized' && this.endpoint === undefined) return
+    if (message.scan.progressStart >= 0 && this.endpoint === undefined) {
+      this.#progress(message)
+      return
+    }
     for (const peer of this.#peers.values()) peer.notify(message.bytes)
   }
 
   /** The client's answer to a question of a server; false if nobody asked. */
   respond(message: RpcMessage): boolean {
     const { bytes, scan } = message
-    const key = bytes.toString('utf8', scan.idStart, scan.idEnd)
+    const key = questionKey(bytes.subarray(scan.idStart, scan.idEnd))
     const question = this.#questions?.get(key)
     if (question === undefined) return false
     this.#questions?.delete(key)
@@ -167,13 +198,27 @@ export class LegacySession implements PeerHost {
     this.#options.onUpstreamSession(server, sessionId)
   }
 
-  opened(peer: LegacyPeer): void {
-    if (this.logLevel === undefined || this.endpoint !== undefined) return
-    this.onPeerReady?.(peer)
+  /** A request that makes a server keep something for this session: remembered, because servers forget. */
+  remember(server: string, method: string, params: Readonly<Record<string, unknown>>): void {
+    const { uri, level } = params
+    if (method === 'logging/setLevel' && typeof level === 'string') this.logLevel = level
+    else if (method === 'resources/subscribe' && typeof uri === 'string')
+      this.#state(server).subscriptions.add(uri)
+    else if (method === 'resources/unsubscribe' && typeof uri === 'string')
+      this.#state(server).subscriptions.delete(uri)
   }
 
-  /** Set by the aggregated endpoint, which keeps state that a server has to be told again. */
-  onPeerReady: ((peer: LegacyPeer) => void) | undefined
+  opened(peer: LegacyPeer): void {
+    const state = this.#state(peer.name)
+    const again = state.opened
+    state.opened = true
+    // on its own path a server hears of the level from the client, but for sessions that the client does not see
+    if (this.logLevel !== undefined && (again || this.endpoint === undefined))
+      tellLogLevel(peer, this.context, this.logLevel)
+    if (!again) return
+    for (const uri of state.subscriptions) tellAgain(peer, this.context, 'resources/subscribe', { uri })
+    this.#options.onReopened(this, peer.name)
+  }
 
   /** Sends what belongs to no call. Kept, within limits, until the client listens. */
   tell(message: Buffer): void {
@@ -182,13 +227,27 @@ export class LegacySession implements PeerHost {
   }
 
   get streams(): EventStreams {
-    this.#streams ??= new EventStreams(this.#options.streamLimits, this.protocolVersion >= PRIMING_SINCE)
+    this.#streams ??= this.#newStreams()
     return this.#streams
+  }
+
+  createStream(): EventStream {
+    return this.streams.create('call')
+  }
+
+  /** Lets go of what is only kept for a while. */
+  sweep(): void {
+    this.#streams?.sweep()
+  }
+
+  #newStreams(): EventStreams {
+    const { streamLimits, trail } = this.#options
+    return new EventStreams(streamLimits, this.protocolVersion >= PRIMING_SINCE, () => trail.now())
   }
 
   /** The stream of the client's GET. */
   unasked(): EventStream {
-    if (this.#unasked === undefined || !this.#unasked.open) this.#unasked = this.streams.create()
+    if (this.#unasked === undefined || !this.#unasked.open) this.#unasked = this.streams.create('unasked')
     return this.#unasked
   }
 
@@ -212,11 +271,12 @@ export class LegacySession implements PeerHost {
     }
   }
 
-  close(): void {
+  /** @param keepUpstreamSessions another process goes on with them */
+  close(keepUpstreamSessions = false): void {
     if (this.#closed) return
     this.#closed = true
     for (const flow of [...this.#flows.values()]) flow.cancel('the session ended')
-    for (const peer of [...this.#peers.values(), ...this.#replaced]) peer.close()
+    for (const peer of [...this.#peers.values(), ...this.#replaced]) peer.close(keepUpstreamSessions)
     this.#peers.clear()
     this.#questions?.clear()
     this.#streams?.close()
@@ -227,10 +287,32 @@ export class LegacySession implements PeerHost {
     const id = message.subarray(scan.idStart, scan.idEnd)
     const shownId =
       this.endpoint === undefined ? JSON.stringify(`${peer.name}/${this.#nextQuestion++}`) : id.toString()
+    const hasToken = scan.tokenStart >= 0
+    // copies: the message itself is not to be kept in memory
+    const token = hasToken ? Buffer.from(message.subarray(scan.tokenStart, scan.tokenEnd)) : undefined
     this.#questions ??= new Map()
-    this.#questions.set(shownId, { peer, id })
+    this.#questions.set(questionKey(Buffer.from(shownId)), { peer, id: Buffer.from(id), token })
+    const [oldest] = this.#questions.keys()
+    if (this.#questions.size > MAX_QUESTIONS && oldest !== undefined) this.#questions.delete(oldest)
     if (this.endpoint !== undefined) return message
-    return splice(message, [scan.idStart, scan.idEnd, shownId])
+    const edits: Edit[] = [[scan.idStart, scan.idEnd, shownId]]
+    if (hasToken) edits.push([scan.tokenStart, scan.tokenEnd, shownId])
+    return splice(message, ...edits)
+  }
+
+  /** The client's progress with a question goes to the server that asked, under that server's own token. */
+  #progress({ bytes, scan }: RpcMessage): void {
+    const question = this.#questions?.get(questionKey(bytes.subarray(scan.progressStart, scan.progressEnd)))
+    if (question?.token !== undefined)
+      question.peer.notify(splice(bytes, [scan.progressStart, scan.progressEnd, question.token]))
+  }
+
+  #state(server: string): KeptState {
+    const known = this.#kept.get(server)
+    if (known !== undefined) return known
+    const state: KeptState = { subscriptions: new Set(), opened: false }
+    this.#kept.set(server, state)
+    return state
   }
 
   #notice(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): Buffer | undefined {
@@ -259,9 +341,26 @@ export class LegacySession implements PeerHost {
         server: peer.name,
         method,
         bytes: message.length,
-        ...(endpoint !== undefined && { endpoint }),
+        endpoint,
       },
       { status: 'ok', bytes: 0 },
     )
   }
+}
+
+/** Tells a server the log level of the session, unless it is known to have no log. */
+export function tellLogLevel(peer: LegacyPeer, context: RequestContext, level: string): void {
+  const facts = peer.upstream.knownEra
+  const known = facts?.modern ?? (facts?.legacy === 'untried' ? undefined : facts?.legacy)
+  if (known !== undefined && !isRecord(known.capabilities['logging'])) return
+  tellAgain(peer, context, 'logging/setLevel', { level })
+}
+
+function tellAgain(
+  peer: LegacyPeer,
+  context: RequestContext,
+  method: string,
+  params: Readonly<Record<string, unknown>>,
+): void {
+  peer.send(new InternalCall(peer.name, context, method, params, [], () => {}))
 }

@@ -2,16 +2,32 @@ import { notificationMessage } from '../wire/json-rpc.ts'
 import { LISTS } from '../aggregate/list-kind.ts'
 import type { LegacySession } from './legacy-session.ts'
 
+const METHODS: ReadonlySet<string> = new Set(LISTS.map(({ changed }) => changed))
+
 /** A burst of changes is announced once. */
 const DEBOUNCE_MS = 25
+/** That a server had to be opened again is suspected to be a change this often, however many sessions find it out. */
+const SUSPICION_MS = 10_000
 
 /** Tells sessions on the aggregated endpoint that a list has changed, whichever session's server said so. */
 export class ListChanges {
   readonly #sessions: () => Iterable<LegacySession>
+  readonly #now: () => number
   readonly #pending = new Map<string, NodeJS.Timeout>()
+  readonly #suspectedAt = new Map<string, number>()
 
-  constructor(sessions: () => Iterable<LegacySession>) {
+  constructor(sessions: () => Iterable<LegacySession>, now: () => number) {
     this.#sessions = sessions
+    this.#now = now
+  }
+
+  /** A server was opened again: its lists may have changed without anybody being told. */
+  suspect(tenant: string, server: string): void {
+    const key = JSON.stringify([tenant, server])
+    const now = this.#now()
+    if (now - (this.#suspectedAt.get(key) ?? Number.NEGATIVE_INFINITY) < SUSPICION_MS) return
+    this.#suspectedAt.set(key, now)
+    this.announceAll(tenant)
   }
 
   announce(tenant: string | undefined, method: string): void {
@@ -28,8 +44,8 @@ export class ListChanges {
     this.#pending.set(key, timer)
   }
 
-  /** The set of servers has changed. */
-  announceAll(): void {
-    for (const method of new Set(LISTS.map(({ changed }) => changed))) this.announce(undefined, method)
+  /** Anything may have changed: the set of servers (for every tenant), or what one of them offers. */
+  announceAll(tenant?: string): void {
+    for (const method of METHODS) this.announce(tenant, method)
   }
 }

@@ -7,6 +7,7 @@ import {
   type Principal,
   principalKey,
 } from '@sallyport/core'
+import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { LegacySession, type LegacySessionOptions } from './legacy-session.ts'
 
@@ -16,8 +17,12 @@ export interface SessionTableOptions {
   readonly now: () => number
   readonly idleMs: number
   readonly perPrincipal: number
+  /** Other processes use the store as well, and may go on with what this one lets go. */
+  readonly isShared: boolean
   /** What every session gets, whoever opens it. */
-  readonly shared: Pick<LegacySessionOptions, 'trail' | 'streamLimits' | 'onListChanged'>
+  readonly shared: Pick<LegacySessionOptions, 'trail' | 'streamLimits' | 'onListChanged' | 'onReopened'>
+  /** A session was closed that servers could speak to. */
+  readonly onEnded: (session: LegacySession, heard: readonly Upstream[]) => void
   /** Opens peers again for a session that another process has opened. */
   readonly restore: (session: LegacySession, record: McpSessionRecord) => void
 }
@@ -83,6 +88,11 @@ export class SessionTable {
     if (known !== undefined) {
       if (known.closed || known.owner !== principalKey(principal) || known.endpoint !== endpoint)
         return undefined
+      // nobody has swept since
+      if (!this.#options.isShared && this.#isIdle(known)) {
+        this.end(known)
+        return undefined
+      }
       this.#touch(known)
       return known
     }
@@ -93,25 +103,52 @@ export class SessionTable {
   }
 
   end(session: LegacySession): void {
-    session.close()
-    if (!this.#sessions.delete(session.id)) return
-    const left = (this.#perOwner.get(session.owner) ?? 1) - 1
-    if (left > 0) this.#perOwner.set(session.owner, left)
-    else this.#perOwner.delete(session.owner)
-    this.#inStore('delete', () => this.#options.store.delete(session.id))
+    if (this.#letGo(session, false)) this.#inStore('delete', () => this.#options.store.delete(session.id))
   }
 
   /** Ends sessions that nobody used for too long and that wait for nothing. */
   sweep(): void {
-    const before = this.#options.now() - this.#options.idleMs
     for (const session of [...this.#sessions.values()]) {
-      if (session.lastUsedAt <= before && session.openCalls === 0) this.end(session)
+      session.sweep()
+      if (!this.#isIdle(session)) continue
+      if (this.#options.isShared) this.#sweepShared(session)
+      else this.end(session)
     }
+  }
+
+  #isIdle(session: LegacySession): boolean {
+    return session.openCalls === 0 && session.lastUsedAt <= this.#options.now() - this.#options.idleMs
+  }
+
+  /** A session that another process keeps alive is let go here and lives on there. */
+  #sweepShared(session: LegacySession): void {
+    this.#inStore('get', () => {
+      const record = this.#options.store.get(session.id)
+      if (!(record instanceof Promise)) this.#sweepByRecord(session, record)
+      else return record.then((found) => this.#sweepByRecord(session, found))
+      return undefined
+    })
+  }
+
+  #sweepByRecord(session: LegacySession, record: McpSessionRecord | undefined): void {
+    if (record === undefined) this.end(session)
+    else this.#letGo(session, true)
+  }
+
+  #letGo(session: LegacySession, keepUpstreamSessions: boolean): boolean {
+    const heard = [...session.peers()].flatMap((peer) => (peer.hears ? peer.upstream : []))
+    session.close(keepUpstreamSessions)
+    if (!this.#sessions.delete(session.id)) return false
+    const left = (this.#perOwner.get(session.owner) ?? 1) - 1
+    if (left > 0) this.#perOwner.set(session.owner, left)
+    else this.#perOwner.delete(session.owner)
+    if (heard.length > 0) this.#options.onEnded(session, heard)
+    return true
   }
 
   /** Ends all of them here; another process may go on with those in a shared store. */
   close(): void {
-    for (const session of this.#sessions.values()) session.close()
+    for (const session of this.#sessions.values()) session.close(this.#options.isShared)
     this.#sessions.clear()
     this.#perOwner.clear()
   }
@@ -140,6 +177,7 @@ export class SessionTable {
       remoteAddress: undefined,
     })
     this.#add(session)
+    this.#touch(session)
     this.#options.restore(session, record)
     return session
   }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gateway } from '../gateway.ts'
 import { partsOf } from '../gateway.ts'
-import type { BodyFault, ByteStream, HttpExchange } from '../front/http-exchange.ts'
+import type { BodyFault, BodyReader, ByteStream, HttpExchange } from '../front/http-exchange.ts'
 
 /**
  * A request listener for `http.createServer`, and a handler for Express and Connect. This is the fast way in: no
@@ -15,6 +15,8 @@ export function nodeHandler(gateway: Gateway): (request: IncomingMessage, respon
   return (request, response) => front.handle(new NodeExchange(request, response))
 }
 
+const ignore = () => {}
+
 /** Reading goes on for this long after a refusal, so that the client gets to see the answer. */
 const DRAIN_MS = 30_000
 
@@ -23,8 +25,11 @@ class NodeExchange implements HttpExchange {
   readonly #response: ServerResponse
   readonly path: string
   readonly hasQuery: boolean
-  onGone: (() => void) | undefined
+  client: { gone(): void } | undefined
   #complete = false
+  #reader: BodyReader | undefined
+  #chunks: Buffer[] = []
+  #bodyBytes = 0
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request
@@ -37,9 +42,10 @@ class NodeExchange implements HttpExchange {
     this.hasQuery = query >= 0
     this.path = query < 0 ? target : target.slice(0, query)
     response.on('close', () => {
-      if (!this.#complete) this.onGone?.()
+      this.#body({ fault: 'gone' })
+      if (!this.#complete) this.client?.gone()
     })
-    response.on('error', () => {})
+    response.on('error', ignore)
   }
 
   get method(): string {
@@ -64,39 +70,39 @@ class NodeExchange implements HttpExchange {
     return bytes
   }
 
-  readBody(limitBytes: number, done: (body: Buffer | BodyFault) => void): void {
+  readBody(limitBytes: number, reader: BodyReader): void {
     const request = this.#request
     if (request.readableEnded || request.readableDidRead) {
       const parsed = parsedBody(request)
-      if (parsed === undefined) done({ fault: 'consumed' })
-      else done(parsed.length > limitBytes ? { fault: 'too-large' } : parsed)
+      if (parsed === undefined) reader.body({ fault: 'consumed' })
+      else reader.body(parsed.length > limitBytes ? { fault: 'too-large' } : parsed)
       return
     }
     if (Number(request.headers['content-length'] ?? 0) > limitBytes) {
       this.#drain()
-      done({ fault: 'too-large' })
+      reader.body({ fault: 'too-large' })
       return
     }
-    let chunks: Buffer[] | undefined = []
-    let bytes = 0
-    const finish = (body: Buffer | BodyFault) => {
-      if (chunks === undefined) return
-      chunks = undefined
-      done(body)
-    }
+    this.#reader = reader
     request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes <= limitBytes) chunks?.push(chunk)
-      else if (chunks !== undefined) {
+      this.#bodyBytes += chunk.length
+      if (this.#bodyBytes <= limitBytes) this.#chunks.push(chunk)
+      else if (this.#reader !== undefined) {
         this.#drain()
-        finish({ fault: 'too-large' })
+        this.#body({ fault: 'too-large' })
       }
     })
-    request.on('end', () =>
-      finish(chunks?.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks ?? [])),
-    )
-    request.on('close', () => finish({ fault: 'gone' }))
-    request.on('error', () => finish({ fault: 'gone' }))
+    request.on('end', () => {
+      const [first] = this.#chunks
+      this.#body(this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks))
+    })
+  }
+
+  #body(body: Buffer | BodyFault): void {
+    const reader = this.#reader
+    this.#reader = undefined
+    this.#chunks = []
+    reader?.body(body)
   }
 
   respond(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array | string = ''): void {

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Principal, RequestContext } from '@sallyport/core'
 import { BatchReply } from '../call/batch-reply.ts'
-import type { Flow } from '../call/flow.ts'
+import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
 import { unsupported } from '../front/modern-http.ts'
@@ -10,7 +10,14 @@ import { traceHeaders, traceOf } from '../front/trace.ts'
 import { type Gateway, partsOf } from '../gateway.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
-import { isFault, isRecord, type MessageFault, type RpcId, type RpcMessage } from '../wire/client-message.ts'
+import {
+  idBytes,
+  isFault,
+  isRecord,
+  type MessageFault,
+  type RpcId,
+  type RpcMessage,
+} from '../wire/client-message.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
@@ -41,7 +48,7 @@ export function serveStdio(gateway: Gateway, options: StdioOptions = {}): StdioC
   return new StdioFront(core, options)
 }
 
-class StdioFront implements StdioConnection {
+class StdioFront implements StdioConnection, FlowKeeper {
   readonly closed: Promise<void>
   readonly #core: GatewayCore
   readonly #endpoint: string | undefined
@@ -83,14 +90,17 @@ class StdioFront implements StdioConnection {
     const body = Buffer.from(line)
     const read = readBody(body, limits.depth)
     if (read.kind === 'message') this.#message(read.message)
-    else if (read.kind === 'fault') this.#fault(read)
+    else if (read.kind === 'fault') this.#fault(read, line.length)
     else if (this.#session?.protocolVersion === BATCH_VERSION) this.#batch(this.#session, read.messages)
     else
-      this.#fault({
-        code: RpcCode.invalidRequest,
-        message: `batches exist in protocol version ${BATCH_VERSION} only`,
-        id: undefined,
-      })
+      this.#fault(
+        {
+          code: RpcCode.invalidRequest,
+          message: `batches exist in protocol version ${BATCH_VERSION} only`,
+          idText: undefined,
+        },
+        line.length,
+      )
   }
 
   #message(message: RpcMessage): void {
@@ -109,8 +119,8 @@ class StdioFront implements StdioConnection {
       principal: this.#principal,
       era: 'modern',
       protocolVersion,
-      ...(this.#endpoint !== undefined && { endpoint: this.#endpoint }),
-      ...(trace !== undefined && { trace }),
+      endpoint: this.#endpoint,
+      trace,
     }
     const flow = this.#core.flow(message, context, this.#lineReply(), [
       ...nameHeader(message),
@@ -123,7 +133,14 @@ class StdioFront implements StdioConnection {
 
   #initialize(message: RpcMessage): void {
     if (this.#session !== undefined || this.#opening) {
-      this.#fault({ code: RpcCode.invalidRequest, message: 'the session is open already', id: message.id })
+      this.#fault(
+        {
+          code: RpcCode.invalidRequest,
+          message: 'the session is open already',
+          idText: idBytes(message),
+        },
+        message.bytes.length,
+      )
       return
     }
     this.#opening = true
@@ -158,17 +175,21 @@ class StdioFront implements StdioConnection {
     const session = this.#session
     if (session === undefined) {
       const text = 'send initialize first, or name a protocol version in params._meta'
-      reply.final(
-        errorMessage(JSON.stringify(message.id), { code: RpcCode.invalidRequest, message: text }),
-        400,
-      )
+      const context = {
+        principal: this.#principal,
+        era: 'legacy' as const,
+        protocolVersion: '',
+        endpoint: this.#endpoint,
+      }
+      this.#core.audit.message(context, message, 'refused', RpcCode.invalidRequest)
+      reply.final(errorMessage(idBytes(message), { code: RpcCode.invalidRequest, message: text }), 400)
       return
     }
     session.lastUsedAt = this.#core.trail.now()
     const trace = traceOf(message, undefined)
     const context = trace === undefined ? session.context : { ...session.context, trace }
     const flow = this.#core.flow(message, context, reply, traceHeaders(trace))
-    flow.onEnd = () => this.#idle?.()
+    flow.keptBy(this)
     this.#core.legacyRequest(session, flow)
   }
 
@@ -187,7 +208,7 @@ class StdioFront implements StdioConnection {
       era: 'modern' as const,
       protocolVersion: '',
     }
-    this.#core.auditMessage(context, message, taken ? 'ok' : 'refused')
+    this.#core.audit.message(context, message, taken ? 'ok' : 'refused')
   }
 
   #batch(session: LegacySession, messages: readonly (RpcMessage | MessageFault)[]): void {
@@ -198,8 +219,10 @@ class StdioFront implements StdioConnection {
     const batch = new BatchReply(this.#lineReply(), requests.length)
     for (const request of requests) {
       const part = batch.part()
-      if (isFault(request)) part.final(faultMessage(request), 400)
-      else this.#legacyRequest(request, part)
+      if (isFault(request)) {
+        this.#core.audit.invalid({ principal: this.#principal, endpoint: this.#endpoint }, 0, request.code)
+        part.final(faultMessage(request), 400)
+      } else this.#legacyRequest(request, part)
     }
   }
 
@@ -211,11 +234,14 @@ class StdioFront implements StdioConnection {
       return false
     }
     this.#flows.set(id, flow)
-    flow.onEnd = () => {
-      this.#flows.delete(id)
-      this.#idle?.()
-    }
+    flow.keptBy(this)
     return true
+  }
+
+  settled(flow: Flow): void {
+    const { id } = flow.message
+    if (id !== undefined && this.#flows.get(id) === flow) this.#flows.delete(id)
+    this.#idle?.()
   }
 
   #lineReply(): Reply {
@@ -227,7 +253,8 @@ class StdioFront implements StdioConnection {
     }
   }
 
-  #fault(fault: MessageFault): void {
+  #fault(fault: MessageFault, bytes: number): void {
+    this.#core.audit.invalid({ principal: this.#principal, endpoint: this.#endpoint }, bytes, fault.code)
     this.#write(faultMessage(fault))
   }
 
@@ -266,6 +293,5 @@ function nameHeader({ method, params }: RpcMessage): string[] {
 }
 
 function faultMessage(fault: MessageFault): Buffer {
-  const id = fault.id === undefined ? undefined : JSON.stringify(fault.id)
-  return errorMessage(id, { code: fault.code, message: fault.message })
+  return errorMessage(fault.idText, { code: fault.code, message: fault.message })
 }

@@ -8,11 +8,21 @@ import { splice } from '../wire/splice.ts'
  */
 export function withCallersId(response: Buffer, scan: MessageScan, idText: Uint8Array): Buffer | undefined {
   const { idStart, idEnd } = scan
-  if (idStart < 0)
-    return splice(response, [1, 1, Buffer.concat([Buffer.from('"id":'), idText, Buffer.from(',')])])
+  if (idStart < 0) {
+    const inside = response.indexOf('{') + 1
+    return splice(response, [inside, inside, Buffer.concat([Buffer.from('"id":'), idText, Buffer.from(',')])])
+  }
   const id = response.subarray(idStart, idEnd)
   if (id.equals(idText)) return response
   const value = parseJson(id)
   if (value !== null && value !== parseJson(Buffer.from(idText))) return undefined
   return splice(response, [idStart, idEnd, idText])
+}
+
+/**
+ * The HTTP status under which a client gets a server's response. Those that MCP gives a meaning say the same to both; all
+ * others are about the gateway's own dealings with the server: its credentials, its session, its load.
+ */
+export function statusForClient(status: number): number {
+  return status === 400 || status === 404 ? status : 200
 }

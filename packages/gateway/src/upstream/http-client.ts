@@ -17,7 +17,7 @@ export interface HttpRequest {
   readonly url?: URL
   /** Name and value in turn. */
   readonly headers: readonly string[]
-  readonly body?: Buffer
+  readonly body?: Buffer | undefined
   /** Milliseconds until the head of the answer, and between two parts of its body; 0 waits for ever. */
   readonly timeoutMs: number
 }
@@ -32,12 +32,20 @@ export interface HttpAnswer {
   fail(error: SallyportError): void
 }
 
-export type Abort = () => void
+/** A request that can be taken back. */
+export interface Abortable {
+  abort(): void
+}
+
+export const nothingToAbort: Abortable = { abort() {} }
+
+const NONE: readonly string[] = []
 
 /** What the gateway sends to servers that are reached by URL: no redirects, no headers but its own and the server's. */
 export class HttpClient {
   readonly #server: NamedServer & { readonly definition: HttpServerDefinition }
   readonly #url: URL
+  readonly #path: string
   readonly #pool: Pool
   readonly #credentials: UpstreamCredentials | undefined
   readonly #configured: readonly string[]
@@ -49,6 +57,7 @@ export class HttpClient {
   ) {
     this.#server = server
     this.#url = new URL(server.definition.url)
+    this.#path = this.#url.pathname + this.#url.search
     this.#credentials = credentials
     this.#pool = new Pool(this.#url.origin, { connections: maxConnections, pipelining: 1 })
     this.#configured = Object.entries(server.definition.headers ?? {}).flat()
@@ -58,102 +67,85 @@ export class HttpClient {
     return this.#url
   }
 
-  send(request: HttpRequest, answer: HttpAnswer): Abort {
-    const attempt = new Attempt(answer)
-    this.#withCredential(request, undefined, attempt, (headers) => {
-      const mayRetry = this.#credentials !== undefined
-      this.#dispatch(request, headers, attempt, mayRetry)
+  send(request: HttpRequest, answer: HttpAnswer): Abortable {
+    const attempt = new Attempt(this, request, answer)
+    this.withCredential(attempt, undefined)
+    return attempt
+  }
+
+  /** Lets open requests end for so long, then breaks them off. */
+  async close(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, graceMs)
     })
-    return attempt.abort
+    await Promise.race([this.#pool.close(), late])
+    clearTimeout(timer)
+    await this.#pool.destroy()
   }
 
-  close(): Promise<void> {
-    return this.#pool.close()
-  }
-
-  destroy(): Promise<void> {
-    return this.#pool.destroy()
-  }
-
-  #dispatch(request: HttpRequest, credential: readonly string[], attempt: Attempt, mayRetry: boolean): void {
-    if (attempt.aborted) return
-    const url = request.url ?? this.#url
-    let refused = false
-    const options: Dispatcher.DispatchOptions = {
-      path: url.pathname + url.search,
-      method: request.method,
-      headers: [...request.headers, ...this.#configured, ...credential],
-      body: request.body ?? null,
-      headersTimeout: request.timeoutMs,
-      bodyTimeout: request.timeoutMs,
-    }
-    this.#pool.dispatch(options, {
-      onRequestStart: (controller) => attempt.started(controller),
-      onResponseStart: (_controller, status, headers) => {
-        if (status === 401 && mayRetry) {
-          refused = true
-          const challenge: UpstreamChallenge = {
-            status,
-            wwwAuthenticate: oneHeader(headers, 'www-authenticate'),
-          }
-          this.#withCredential(request, challenge, attempt, (fresh) =>
-            this.#dispatch(request, fresh, attempt, false),
-          )
-        } else attempt.answer.head(status, headers)
-      },
-      onResponseData: (_controller, chunk) => {
-        if (!refused) attempt.answer.data(chunk)
-      },
-      onResponseEnd: () => {
-        if (!refused) attempt.finish((answer) => answer.end())
-      },
-      onResponseError: (_controller, error) => {
-        if (!refused) attempt.finish((answer) => answer.fail(this.#failure(error)))
-      },
-    })
-  }
-
-  #withCredential(
-    request: HttpRequest,
-    challenge: UpstreamChallenge | undefined,
-    attempt: Attempt,
-    proceed: (headers: readonly string[]) => void,
-  ): void {
+  /** Obtains what the server wants to see, then sends. */
+  withCredential(attempt: Attempt, challenge: UpstreamChallenge | undefined): void {
     if (this.#credentials === undefined) {
-      proceed([])
+      this.#dispatch(attempt, NONE)
       return
     }
-    const use = (credential: Awaited<ReturnType<UpstreamCredentials['get']>>) => {
-      if (credential === undefined) proceed([])
-      else if ('headers' in credential) proceed(Object.entries(credential.headers).flat())
-      else {
-        const message = `server "${this.#server.name}" needs your consent first: open ${credential.consentUrl}`
-        const data = { server: this.#server.name, consentUrl: credential.consentUrl }
-        attempt.finish((answer) => answer.fail(new GatewayError('ERR_CONSENT_REQUIRED', message, { data })))
-      }
+    try {
+      const credential = this.#credentials.get(attempt.request.context, this.#server, challenge)
+      if (credential instanceof Promise) {
+        credential.then(
+          (got) => this.#authorized(attempt, got),
+          (cause: unknown) => this.#withoutCredential(attempt, cause),
+        )
+      } else this.#authorized(attempt, credential)
+    } catch (cause) {
+      this.#withoutCredential(attempt, cause)
     }
-    const broken = (cause: unknown) => {
-      const error = new UpstreamError(
+  }
+
+  /** True if a refusal for lack of a credential is worth a second try. */
+  get obtainsCredentials(): boolean {
+    return this.#credentials !== undefined
+  }
+
+  #authorized(attempt: Attempt, credential: Awaited<ReturnType<UpstreamCredentials['get']>>): void {
+    if (credential === undefined) this.#dispatch(attempt, NONE)
+    else if ('headers' in credential) this.#dispatch(attempt, Object.entries(credential.headers).flat())
+    else {
+      const message = `server "${this.#server.name}" needs your consent first: open ${credential.consentUrl}`
+      const data = { server: this.#server.name, consentUrl: credential.consentUrl }
+      attempt.fail(new GatewayError('ERR_CONSENT_REQUIRED', message, { data }))
+    }
+  }
+
+  #withoutCredential(attempt: Attempt, cause: unknown): void {
+    const options = { cause, retrySafe: true }
+    attempt.fail(
+      new UpstreamError(
         'ERR_UPSTREAM_UNAVAILABLE',
         this.#server.name,
         'no credential could be obtained',
-        {
-          cause,
-          retrySafe: true,
-        },
-      )
-      attempt.finish((answer) => answer.fail(error))
-    }
-    try {
-      const credential = this.#credentials.get(request.context, this.#server, challenge)
-      if (credential instanceof Promise) credential.then(use, broken)
-      else use(credential)
-    } catch (cause) {
-      broken(cause)
-    }
+        options,
+      ),
+    )
   }
 
-  #failure(cause: Error): UpstreamError {
+  #dispatch(attempt: Attempt, credential: readonly string[]): void {
+    if (attempt.aborted) return
+    const { url, method, headers, body, timeoutMs } = attempt.request
+    const path = url === undefined ? this.#path : url.pathname + url.search
+    const options: Dispatcher.DispatchOptions = {
+      path,
+      method,
+      headers: joined(headers, this.#configured, credential),
+      body: body ?? null,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    }
+    this.#pool.dispatch(options, attempt)
+  }
+
+  failure(cause: Error): UpstreamError {
     const { name } = this.#server
     const code = 'code' in cause ? String(cause.code) : cause.name
     if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
@@ -168,29 +160,66 @@ export class HttpClient {
   }
 }
 
+function joined(
+  own: readonly string[],
+  configured: readonly string[],
+  credential: readonly string[],
+): string[] {
+  return configured.length + credential.length === 0 ? [...own] : [...own, ...configured, ...credential]
+}
+
 /** One request from the caller's point of view, however often it is sent. */
-class Attempt {
-  readonly answer: HttpAnswer
+class Attempt implements Dispatcher.DispatchHandler, Abortable {
+  readonly request: HttpRequest
   aborted = false
+  readonly #client: HttpClient
+  readonly #answer: HttpAnswer
   #controller: Dispatcher.DispatchController | undefined
   #finished = false
+  /** The try that the server refused; what still comes of that answer does not matter. */
+  #refused: Dispatcher.DispatchController | undefined
 
-  constructor(answer: HttpAnswer) {
-    this.answer = answer
+  constructor(client: HttpClient, request: HttpRequest, answer: HttpAnswer) {
+    this.#client = client
+    this.request = request
+    this.#answer = answer
   }
 
-  started(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.aborted) controller.abort(new Error('the caller withdrew the request'))
   }
 
-  finish(tell: (answer: HttpAnswer) => void): void {
-    if (this.#finished || this.aborted) return
-    this.#finished = true
-    tell(this.answer)
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+    if (status !== 401 || this.#refused !== undefined || !this.#client.obtainsCredentials) {
+      if (!this.aborted) this.#answer.head(status, headers)
+      return
+    }
+    this.#refused = controller
+    this.#client.withCredential(this, { status, wwwAuthenticate: oneHeader(headers, 'www-authenticate') })
   }
 
-  readonly abort: Abort = () => {
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (controller !== this.#refused && !this.aborted) this.#answer.data(chunk)
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (controller === this.#refused || this.#finished || this.aborted) return
+    this.#finished = true
+    this.#answer.end()
+  }
+
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#refused === undefined || controller !== this.#refused) this.fail(this.#client.failure(error))
+  }
+
+  fail(error: SallyportError): void {
+    if (this.#finished || this.aborted) return
+    this.#finished = true
+    this.#answer.fail(error)
+  }
+
+  abort(): void {
     if (this.aborted || this.#finished) return
     this.aborted = true
     this.#controller?.abort(new Error('the caller withdrew the request'))

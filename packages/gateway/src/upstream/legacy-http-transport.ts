@@ -2,12 +2,11 @@ import { UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
-import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
-import { withCallersId } from './answer-id.ts'
-import { type Abort, type HttpClient, oneHeader } from './http-client.ts'
+import { type Abortable, type HttpClient, nothingToAbort } from './http-client.ts'
+import { CallStream, type CallStreamHost } from './legacy-call-stream.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
-import { type MessageListener, readMessages } from './message-reader.ts'
+import { MessageReader } from './message-reader.ts'
 
 export interface LegacyHttpTransportOptions {
   readonly server: string
@@ -24,19 +23,21 @@ export interface LegacyHttpTransportOptions {
 const JSON_HEADERS = ['content-type', 'application/json', 'accept', 'application/json, text/event-stream']
 const STREAM_HEADERS = ['accept', 'text/event-stream']
 const DEFAULT_RETRY_MS = 1_000
+const SHORTEST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 30_000
-/** Reconnections to one stream that bring nothing new. */
-const MAX_IDLE_RESUMES = 5
 
 /** Streamable HTTP of 2025-03-26 to 2025-11-25, as a client. */
-export class LegacyHttpTransport implements LegacyTransport {
+export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   readonly #options: LegacyHttpTransportOptions
-  readonly #open = new Map<Call, Abort>()
+  readonly #open = new Map<Call, Abortable>()
   #sessionId: string | undefined
   #protocolVersion: string | undefined
   #closed = false
+  #lost = false
   #listening = false
-  #abortListening: Abort | undefined
+  /** The server has had a stream for this session, so "not found" is about the session, not about streams. */
+  #hasListened = false
+  #listeningRequest: Abortable | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: LegacyHttpTransportOptions) {
@@ -56,14 +57,14 @@ export class LegacyHttpTransport implements LegacyTransport {
   }
 
   cancel(call: Call, reason: string | undefined): void {
-    const abort = this.#open.get(call)
-    if (abort === undefined) return
+    const request = this.#open.get(call)
+    if (request === undefined) return
     this.#open.delete(call)
     const requestId = parseJson(Buffer.from(call.idText))
     this.notify(
       notificationMessage('notifications/cancelled', { requestId, ...(reason !== undefined && { reason }) }),
     )
-    abort()
+    request.abort()
   }
 
   notify(message: Buffer): void {
@@ -80,14 +81,20 @@ export class LegacyHttpTransport implements LegacyTransport {
     this.#listen(undefined, DEFAULT_RETRY_MS)
   }
 
-  close(): void {
+  close(keepSession = false): void {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#timer)
-    this.#abortListening?.()
-    for (const abort of this.#open.values()) abort()
-    this.#open.clear()
-    if (this.#sessionId === undefined) return
+    this.#listeningRequest?.abort()
+    // what is open in a session that was lost ends by itself: with an answer, or with the news that it has to be sent again
+    if (this.#lost) return
+    const error = new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.server, 'the session was closed')
+    for (const [call, request] of [...this.#open]) {
+      this.#open.delete(call)
+      request.abort()
+      call.fail(error)
+    }
+    if (this.#sessionId === undefined || keepSession) return
     const { client, context } = this.#options
     const ignore = { head() {}, data() {}, end() {}, fail() {} }
     client.send(
@@ -96,131 +103,73 @@ export class LegacyHttpTransport implements LegacyTransport {
     )
   }
 
+  get server(): string {
+    return this.#options.server
+  }
+
+  get owner(): LegacyTransportOwner {
+    return this.#options.owner
+  }
+
+  sessionLost(call: Call | undefined): void {
+    this.#lost = true
+    this.#options.owner.sessionLost(call)
+  }
+
+  isOpen(call: Call): boolean {
+    return this.#open.has(call)
+  }
+
+  settle(call: Call): boolean {
+    return this.#open.delete(call)
+  }
+
+  abort(call: Call): void {
+    this.#open.get(call)?.abort()
+  }
+
+  initialized(sessionId: string | undefined): void {
+    this.#sessionId = sessionId
+    if (sessionId !== undefined) this.#options.owner.sessionOpened(sessionId)
+  }
+
+  negotiated(response: Buffer): void {
+    this.#protocolVersion = negotiatedVersion(response)
+  }
+
+  resume(stream: CallStream, lastEventId: string, afterMs: number): void {
+    const timer = setTimeout(() => {
+      const headers = [...this.#headers(STREAM_HEADERS), 'last-event-id', lastEventId]
+      this.#exchange(stream, 'GET', headers, undefined)
+    }, within(afterMs))
+    this.#open.set(stream.call, { abort: () => clearTimeout(timer) })
+  }
+
   #post(call: Call): void {
-    const { server, client, timeoutMs, maxAnswerBytes } = this.#options
-    const sessionId = this.#sessionId
     const body = call.edits.length === 0 ? call.bytes : splice(call.bytes, ...call.edits)
-    const headers = [...this.#headers(JSON_HEADERS), ...call.headers]
-    const listener = this.#callListener(call, sessionId, 0)
-    const answer = readMessages(server, maxAnswerBytes, {
-      ...listener,
-      head: (_status, received) => {
-        if (call.method !== 'initialize') return
-        const id = oneHeader(received, 'mcp-session-id')
-        this.#sessionId = id
-        if (id !== undefined) this.#options.owner.sessionOpened(id)
-      },
-    })
-    this.#open.set(
-      call,
-      client.send({ context: call.context, method: 'POST', headers, body, timeoutMs }, answer),
-    )
+    const headers = this.#headers(JSON_HEADERS)
+    if (call.headers.length > 0) headers.push(...call.headers)
+    this.#exchange(new CallStream(this, call, this.#sessionId), 'POST', headers, body)
   }
 
-  /** Handles what comes on a stream that belongs to one call, until the response has come. */
-  #callListener(call: Call, sessionId: string | undefined, idleResumes: number): MessageListener {
-    const { server, owner } = this.#options
-    let lastEventId: string | undefined
-    let retryMs: number | undefined
-    let progress = false
-    const lost = (status: number) => status === 404 && sessionId !== undefined && call.method !== 'initialize'
-    const fail = (message: string) =>
-      this.#finish(call, () => call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', server, message)))
-    return {
-      position: (event) => {
-        lastEventId = event.id ?? lastEventId
-        retryMs = event.retryMs ?? retryMs
-      },
-      message: (message, scan, status) => {
-        if (lost(status)) {
-          this.#finish(call, () => owner.sessionLost(call))
-          return
-        }
-        progress = true
-        if (scan.methodStart >= 0) owner.fromServer(message, scan, call)
-        else this.#answered(call, message, scan, status)
-      },
-      end: (status, body) => {
-        if (!this.#open.has(call)) return
-        if (lost(status)) this.#finish(call, () => owner.sessionLost(call))
-        else if (status !== 200) fail(`answered HTTP ${status}${body === '' ? '' : ` (${printable(body)})`}`)
-        else if (lastEventId === undefined) fail('ended its answer before the response')
-        else if (!progress && idleResumes >= MAX_IDLE_RESUMES) fail('keeps ending the stream of this call')
-        else {
-          call.pause(retryMs)
-          this.#resume(
-            call,
-            sessionId,
-            lastEventId,
-            retryMs ?? DEFAULT_RETRY_MS,
-            progress ? 0 : idleResumes + 1,
-          )
-        }
-      },
-      fail: (error) => {
-        // a connection that broke after an event with an id can be taken up again (2025-11-25 transports)
-        const broken = 'code' in error && error.code === 'ERR_UPSTREAM_UNAVAILABLE'
-        if (broken && lastEventId !== undefined && idleResumes < MAX_IDLE_RESUMES && this.#open.has(call)) {
-          this.#resume(
-            call,
-            sessionId,
-            lastEventId,
-            retryMs ?? DEFAULT_RETRY_MS,
-            progress ? 0 : idleResumes + 1,
-          )
-          return
-        }
-        const abort = this.#open.get(call)
-        this.#finish(call, () => call.fail(error))
-        abort?.()
-      },
-    }
-  }
-
-  #resume(
-    call: Call,
-    sessionId: string | undefined,
-    lastEventId: string,
-    afterMs: number,
-    idleResumes: number,
+  #exchange(
+    stream: CallStream,
+    method: 'POST' | 'GET',
+    headers: readonly string[],
+    body: Buffer | undefined,
   ): void {
-    const { client, server, timeoutMs, maxAnswerBytes } = this.#options
-    const timer = setTimeout(
-      () => {
-        const headers = [...this.#headers(STREAM_HEADERS), 'last-event-id', lastEventId]
-        const answer = readMessages(server, maxAnswerBytes, this.#callListener(call, sessionId, idleResumes))
-        this.#open.set(
-          call,
-          client.send({ context: call.context, method: 'GET', headers, timeoutMs }, answer),
-        )
-      },
-      Math.min(afterMs, LONGEST_RETRY_MS),
-    )
-    this.#open.set(call, () => clearTimeout(timer))
-  }
-
-  #answered(call: Call, message: Buffer, scan: MessageScan, status: number): void {
-    const response = withCallersId(message, scan, call.idText)
-    if (response === undefined) {
-      const error = new UpstreamError(
-        'ERR_UPSTREAM_PROTOCOL',
-        this.#options.server,
-        'answered with the id of another request',
-      )
-      this.#finish(call, () => call.fail(error))
-      return
-    }
-    if (call.method === 'initialize') this.#protocolVersion = negotiatedVersion(message)
-    this.#finish(call, () => call.final(response, scan, status))
-  }
-
-  #finish(call: Call, tell: () => void): void {
-    if (this.#open.delete(call)) tell()
+    const { server, client, timeoutMs, maxAnswerBytes } = this.#options
+    const { call } = stream
+    // the answer may come before `send` returns: a refusal of the credentials port does
+    this.#open.set(call, nothingToAbort)
+    const answer = new MessageReader(server, maxAnswerBytes, stream)
+    const request = client.send({ context: call.context, method, headers, body, timeoutMs }, answer)
+    if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
 
   /** Sends what has no answer. A failure means that the session is gone or the server is away: the next call will show. */
   #deliver(message: Buffer): void {
-    const { client, context, owner, timeoutMs } = this.#options
+    const { client, context, timeoutMs } = this.#options
     let status = 0
     client.send(
       { context, method: 'POST', headers: this.#headers(JSON_HEADERS), body: message, timeoutMs },
@@ -228,7 +177,7 @@ export class LegacyHttpTransport implements LegacyTransport {
         head: (received) => void (status = received),
         data() {},
         end: () => {
-          if (status === 404 && this.#sessionId !== undefined && !this.#closed) owner.sessionLost(undefined)
+          if (status === 404 && this.#sessionId !== undefined && !this.#closed) this.sessionLost(undefined)
         },
         fail() {},
       },
@@ -243,14 +192,16 @@ export class LegacyHttpTransport implements LegacyTransport {
     const again = (worked: boolean) => {
       if (this.#closed || !this.#listening || refused) return
       const nextMs = worked ? delayMs : Math.min(delayMs * 2, LONGEST_RETRY_MS)
-      this.#timer = setTimeout(() => this.#listen(latest, nextMs), delayMs)
+      this.#timer = setTimeout(() => this.#listen(latest, nextMs), within(delayMs))
       this.#timer.unref()
     }
-    const answer = readMessages(server, maxAnswerBytes, {
+    const answer = new MessageReader(server, maxAnswerBytes, {
       head: (status) => {
-        // 405: this server has nothing to say unasked; 404 is dealt with when a call meets it
+        if (status === 200) this.#hasListened = true
+        // 405: this server has nothing to say unasked
         refused = status >= 400 && status < 500
         if (refused) this.#listening = false
+        if (status === 404 && this.#hasListened && !this.#closed) this.sessionLost(undefined)
       },
       position: (event) => {
         latest = event.id ?? latest
@@ -264,7 +215,7 @@ export class LegacyHttpTransport implements LegacyTransport {
     })
     const headers = this.#headers(STREAM_HEADERS)
     if (latest !== undefined) headers.push('last-event-id', latest)
-    this.#abortListening = client.send({ context, method: 'GET', headers, timeoutMs: 0 }, answer)
+    this.#listeningRequest = client.send({ context, method: 'GET', headers, timeoutMs: 0 }, answer)
   }
 
   #headers(base: readonly string[]): string[] {
@@ -275,18 +226,15 @@ export class LegacyHttpTransport implements LegacyTransport {
   }
 }
 
+/** What a server asks for as time to wait, but for what would keep the gateway busy or the caller waiting for ever. */
+function within(retryMs: number): number {
+  return Math.min(Math.max(retryMs, SHORTEST_RETRY_MS), LONGEST_RETRY_MS)
+}
+
 function negotiatedVersion(response: Buffer): string | undefined {
   const value = parseJson(response)
   const result = isRecord(value) ? value['result'] : undefined
   const version = isRecord(result) ? result['protocolVersion'] : undefined
   // the header exists since 2025-06-18; older servers would not know it
   return typeof version === 'string' && version >= '2025-06-18' ? version : undefined
-}
-
-/** What a server wrote in an error page, fit for a log line. */
-export function printable(text: string): string {
-  return text
-    .replaceAll(/[^\x20-\x7e]+/g, ' ')
-    .trim()
-    .slice(0, 120)
 }

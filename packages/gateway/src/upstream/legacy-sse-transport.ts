@@ -1,8 +1,8 @@
-import { UpstreamError } from '@sallyport/core'
+import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { SseParser } from '../wire/sse-parser.ts'
 import { DuplexChannel } from './duplex-channel.ts'
-import { type Abort, oneHeader } from './http-client.ts'
+import { type Abortable, oneHeader } from './http-client.ts'
 import type { LegacyHttpTransportOptions } from './legacy-http-transport.ts'
 import type { LegacyTransport } from './legacy-transport.ts'
 
@@ -16,10 +16,11 @@ export class LegacySseTransport implements LegacyTransport {
   readonly #options: LegacySseTransportOptions
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout
-  #abort: Abort | undefined
+  #request: Abortable | undefined
   #target: URL | undefined
   #outbox: Buffer[] = []
   #closed = false
+  #failure: SallyportError | undefined
 
   constructor(options: LegacySseTransportOptions) {
     const { server, owner, timeoutMs, now, garbage } = options
@@ -38,11 +39,13 @@ export class LegacySseTransport implements LegacyTransport {
   }
 
   initialize(call: Call): void {
-    this.#channel.send(call)
+    this.send(call)
   }
 
   send(call: Call): void {
-    this.#channel.send(call)
+    // a connection can be refused before there is anything to send
+    if (this.#failure !== undefined) call.fail(this.#failure)
+    else this.#channel.send(call)
   }
 
   cancel(call: Call, reason: string | undefined): void {
@@ -62,7 +65,7 @@ export class LegacySseTransport implements LegacyTransport {
   close(): void {
     this.#closed = true
     clearInterval(this.#sweep)
-    this.#abort?.()
+    this.#request?.abort()
     this.#channel.fail(this.#error('the session was closed'))
   }
 
@@ -72,7 +75,7 @@ export class LegacySseTransport implements LegacyTransport {
       if (event.type === 'endpoint') this.#endpoint(event.data.toString())
       else if (event.type === 'message' && event.data.length > 0) this.#channel.receive(event.data)
     }, maxAnswerBytes)
-    this.#abort = client.send(
+    this.#request = client.send(
       { context, method: 'GET', headers: ['accept', 'text/event-stream'], timeoutMs: 0 },
       {
         head: (status, headers) => {
@@ -91,7 +94,7 @@ export class LegacySseTransport implements LegacyTransport {
           }
         },
         end: () => this.#lost('ended its event stream'),
-        fail: (error) => this.#lost(error.message),
+        fail: (error) => this.#lost(error),
       },
     )
   }
@@ -124,7 +127,7 @@ export class LegacySseTransport implements LegacyTransport {
         },
         data() {},
         end() {},
-        fail: (error) => this.#lost(error.message),
+        fail: (error) => this.#lost(error),
       },
     )
   }
@@ -135,12 +138,13 @@ export class LegacySseTransport implements LegacyTransport {
     return call
   }
 
-  #lost(message: string): void {
+  #lost(why: string | SallyportError): void {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#sweep)
-    this.#abort?.()
-    const error = this.#error(message)
+    this.#request?.abort()
+    const error = typeof why === 'string' ? this.#error(why) : why
+    this.#failure = error
     this.#channel.fail(error)
     this.#options.owner.closed(error)
   }

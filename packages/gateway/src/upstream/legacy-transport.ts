@@ -14,7 +14,8 @@ export interface LegacyTransport {
   respond(message: Buffer): void
   /** Someone is there to take what the server says unasked (Streamable HTTP: opens the GET stream). Idempotent. */
   listen(): void
-  close(): void
+  /** @param keepSession another process goes on with the server's session, so it is not ended */
+  close(keepSession?: boolean): void
 }
 
 export interface LegacyTransportOwner {

@@ -16,64 +16,85 @@ export interface MessageListener {
 }
 
 /** Reads the JSON-RPC messages out of an HTTP answer, whichever of the two forms the server chose. */
-export function readMessages(server: string, maxBytes: number, listener: MessageListener): HttpAnswer {
-  let status = 0
-  let parser: SseParser | undefined
-  let chunks: Buffer[] = []
-  let bytes = 0
-  let failed = false
-  const fail = (message: string) => {
-    if (failed) return
-    failed = true
-    chunks = []
-    listener.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', server, message))
+export class MessageReader implements HttpAnswer {
+  readonly #server: string
+  readonly #maxBytes: number
+  readonly #listener: MessageListener
+  #status = 0
+  #parser: SseParser | undefined
+  #chunks: Buffer[] = []
+  #bytes = 0
+  #failed = false
+
+  constructor(server: string, maxBytes: number, listener: MessageListener) {
+    this.#server = server
+    this.#maxBytes = maxBytes
+    this.#listener = listener
   }
-  const deliver = (data: Buffer) => {
+
+  head(status: number, headers: HttpHeaders): void {
+    this.#status = status
+    this.#listener.head?.(status, headers)
+    if (!oneHeader(headers, 'content-type')?.startsWith('text/event-stream')) return
+    this.#parser = new SseParser((event) => {
+      this.#listener.position?.(event)
+      if (event.data.length > 0 && event.type === 'message') this.#deliver(event.data)
+    }, this.#maxBytes)
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#failed) return
+    if (this.#parser === undefined) {
+      this.#bytes += chunk.length
+      if (this.#bytes > this.#maxBytes) this.#fail(`the answer is larger than ${this.#maxBytes} bytes`)
+      else this.#chunks.push(chunk)
+      return
+    }
+    try {
+      this.#parser.push(chunk)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      this.#fail(error.message)
+    }
+  }
+
+  end(): void {
+    if (this.#failed) return
+    const [first] = this.#chunks
+    const body = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks)
+    this.#chunks = []
+    const delivered = body.length > 0 && this.#deliver(body)
+    this.#listener.end(this.#status, delivered ? '' : body.toString('utf8', 0, 200))
+  }
+
+  fail(error: SallyportError): void {
+    if (!this.#failed) this.#listener.fail(error)
+  }
+
+  /** False if there is no message in it. */
+  #deliver(data: Buffer): boolean {
     const text = data.toString('latin1')
     const scan = scanMessage(text)
-    if (scan !== undefined) {
-      listener.message(data, scan, status)
-      return true
-    }
+    if (scan !== undefined) return this.#deliverOne(data, scan)
+    // what stands inside a list inside a list is no message
     const elements = text.trimStart().startsWith('[') ? scanArray(text) : undefined
-    for (const [start, end] of elements ?? []) deliver(data.subarray(start, end))
-    return elements !== undefined
+    let found = false
+    for (const [start, end] of elements ?? []) {
+      const element = scanMessage(text.slice(start, end))
+      if (element !== undefined) found = this.#deliverOne(data.subarray(start, end), element) || found
+    }
+    return found
   }
-  return {
-    head(received, headers) {
-      status = received
-      listener.head?.(received, headers)
-      if (oneHeader(headers, 'content-type')?.startsWith('text/event-stream')) {
-        parser = new SseParser((event) => {
-          listener.position?.(event)
-          if (event.data.length > 0 && event.type === 'message') deliver(event.data)
-        }, maxBytes)
-      }
-    },
-    data(chunk) {
-      if (failed) return
-      if (parser !== undefined) {
-        try {
-          parser.push(chunk)
-        } catch (error) {
-          if (!(error instanceof RangeError)) throw error
-          fail(error.message)
-        }
-        return
-      }
-      bytes += chunk.length
-      if (bytes > maxBytes) fail(`the answer is larger than ${maxBytes} bytes`)
-      else chunks.push(chunk)
-    },
-    end() {
-      if (failed) return
-      const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
-      chunks = []
-      if (body.length > 0 && deliver(body)) return
-      listener.end(status, body.toString('utf8', 0, 200))
-    },
-    fail(error) {
-      if (!failed) listener.fail(error)
-    },
+
+  #deliverOne(message: Buffer, scan: MessageScan): boolean {
+    if (scan.methodStart < 0 && scan.resultStart < 0 && scan.errorStart < 0) return false
+    this.#listener.message(message, scan, this.#status)
+    return true
+  }
+
+  #fail(message: string): void {
+    this.#failed = true
+    this.#chunks = []
+    this.#listener.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#server, message))
   }
 }

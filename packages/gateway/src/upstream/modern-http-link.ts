@@ -1,12 +1,13 @@
-import { UpstreamError } from '@sallyport/core'
+import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
-import { splice } from '../wire/splice.ts'
 import { LATEST_MODERN } from '../wire/protocol.ts'
-import { withCallersId } from './answer-id.ts'
-import type { Abort, HttpClient } from './http-client.ts'
-import { printable } from './legacy-http-transport.ts'
-import { readMessages } from './message-reader.ts'
-import type { ModernLink, ModernNotice } from './modern-link.ts'
+import type { MessageScan } from '../wire/scan-message.ts'
+import { splice } from '../wire/splice.ts'
+import { statusForClient, withCallersId } from './answer-id.ts'
+import { type Abortable, type HttpClient, nothingToAbort } from './http-client.ts'
+import { printable } from './legacy-call-stream.ts'
+import { type MessageListener, MessageReader } from './message-reader.ts'
+import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 
 export interface ModernHttpLinkOptions {
   readonly server: string
@@ -18,15 +19,16 @@ export interface ModernHttpLinkOptions {
 
 /** Streamable HTTP of 2026-07-28, as a client: one POST for each call, and hanging up is how a call is cancelled. */
 export class ModernHttpLink implements ModernLink {
-  readonly #options: ModernHttpLinkOptions
-  readonly #open = new Map<Call, Abort>()
+  readonly options: ModernHttpLinkOptions
+  readonly #open = new Map<Call, Abortable>()
 
   constructor(options: ModernHttpLinkOptions) {
-    this.#options = options
+    this.options = options
   }
 
-  send(call: Call, timeoutMs = this.#options.timeoutMs): void {
-    const { server, client, notice, maxAnswerBytes } = this.#options
+  send(call: Call): void {
+    const { server, client, maxAnswerBytes } = this.options
+    const { context } = call
     const body = call.edits.length === 0 ? call.bytes : splice(call.bytes, ...call.edits)
     const headers = [
       'content-type',
@@ -34,50 +36,83 @@ export class ModernHttpLink implements ModernLink {
       'accept',
       'application/json, text/event-stream',
       'mcp-protocol-version',
-      call.context.protocolVersion || LATEST_MODERN,
+      context.protocolVersion || LATEST_MODERN,
       'mcp-method',
       call.method,
-      ...call.headers,
     ]
-    const finish = (tell: () => void) => {
-      if (this.#open.delete(call)) tell()
-    }
-    const fail = (message: string) =>
-      finish(() => call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', server, message)))
-    const answer = readMessages(server, maxAnswerBytes, {
-      message: (message, scan, status) => {
-        if (scan.methodStart >= 0) {
-          if (this.#open.has(call)) notice(message, scan, call)
-          return
-        }
-        const response = withCallersId(message, scan, call.idText)
-        if (response === undefined) fail('answered with the id of another request')
-        else finish(() => call.final(response, scan, status))
-      },
-      end: (status, text) => {
-        if (status === 200) fail('ended its answer before the response')
-        else fail(`answered HTTP ${status}${text === '' ? '' : ` (${printable(text)})`}`)
-      },
-      fail: (error) => {
-        const abort = this.#open.get(call)
-        finish(() => call.fail(error))
-        abort?.()
-      },
-    })
-    this.#open.set(
-      call,
-      client.send({ context: call.context, method: 'POST', headers, body, timeoutMs }, answer),
-    )
+    if (call.headers.length > 0) headers.push(...call.headers)
+    // the answer may come before `send` returns: a refusal of the credentials port does
+    this.#open.set(call, nothingToAbort)
+    const answer = new MessageReader(server, maxAnswerBytes, new ModernCallStream(this, call))
+    const timeoutMs = timeoutOf(call, this.options.timeoutMs)
+    const request = client.send({ context, method: 'POST', headers, body, timeoutMs }, answer)
+    if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
 
   cancel(call: Call): void {
-    const abort = this.#open.get(call)
+    const request = this.#open.get(call)
     this.#open.delete(call)
-    abort?.()
+    request?.abort()
+  }
+
+  isOpen(call: Call): boolean {
+    return this.#open.has(call)
+  }
+
+  /** The call is over; false if it was already. */
+  settle(call: Call): boolean {
+    return this.#open.delete(call)
   }
 
   close(): void {
-    for (const abort of this.#open.values()) abort()
-    this.#open.clear()
+    const error = new UpstreamError(
+      'ERR_UPSTREAM_UNAVAILABLE',
+      this.options.server,
+      'was stopped by the gateway',
+    )
+    for (const [call, request] of [...this.#open]) {
+      this.#open.delete(call)
+      request.abort()
+      call.fail(error)
+    }
+  }
+}
+
+/** What comes back for one call. */
+class ModernCallStream implements MessageListener {
+  readonly #link: ModernHttpLink
+  readonly #call: Call
+
+  constructor(link: ModernHttpLink, call: Call) {
+    this.#link = link
+    this.#call = call
+  }
+
+  message(message: Buffer, scan: MessageScan, status: number): void {
+    if (!this.#link.isOpen(this.#call)) return
+    if (scan.methodStart >= 0) {
+      // servers of this era ask in their results, not on the way (2026-07-28 streamable-http, "Receiving Messages")
+      if (scan.idStart < 0) this.#link.options.notice(message, scan, this.#call)
+      return
+    }
+    const response = withCallersId(message, scan, this.#call.idText)
+    if (response === undefined) this.#fail('answered with the id of another request')
+    else if (this.#link.settle(this.#call)) this.#call.final(response, scan, statusForClient(status))
+  }
+
+  end(status: number, body: string): void {
+    if (status === 200) this.#fail('ended its answer before the response')
+    else this.#fail(`answered HTTP ${status}${body === '' ? '' : ` (${printable(body)})`}`)
+  }
+
+  fail(error: SallyportError): void {
+    if (this.#link.isOpen(this.#call)) this.#link.cancel(this.#call)
+    else return
+    this.#call.fail(error)
+  }
+
+  #fail(message: string): void {
+    if (!this.#link.settle(this.#call)) return
+    this.#call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#link.options.server, message))
   }
 }

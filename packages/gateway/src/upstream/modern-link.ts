@@ -1,12 +1,14 @@
-import type { Call } from '../call/call.ts'
+import type { Call, Carrier } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 
 /** How calls of the modern era reach one server. Every call stands alone; there is no session to open. */
-export interface ModernLink {
-  /** `timeoutMs` 0: as long as the caller listens. */
-  send(call: Call, timeoutMs?: number): void
-  cancel(call: Call, reason: string | undefined): void
+export interface ModernLink extends Carrier {
   close(): void
+}
+
+/** A subscription stays open as long as the caller listens; everything else has its time. */
+export function timeoutOf(call: Call, timeoutMs: number): number {
+  return call.method === 'subscriptions/listen' ? 0 : timeoutMs
 }
 
 /** A notification that belongs to a call. */

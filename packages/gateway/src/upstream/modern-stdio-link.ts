@@ -3,7 +3,7 @@ import { isRecord, parseJson } from '../wire/client-message.ts'
 import { META_LOG_LEVEL, RpcCode } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { DuplexChannel } from './duplex-channel.ts'
-import type { ModernLink, ModernNotice } from './modern-link.ts'
+import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 import { StdioChild } from './stdio-child.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
@@ -17,9 +17,11 @@ export class ModernStdioLink implements ModernLink {
   readonly #child: StdioChild
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout
+  readonly #timeoutMs: number
 
   constructor(options: ModernStdioLinkOptions) {
     const { server, logger, timeoutMs, now, notice } = options
+    this.#timeoutMs = timeoutMs
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
@@ -46,8 +48,8 @@ export class ModernStdioLink implements ModernLink {
     this.#sweep.unref()
   }
 
-  send(call: Call, timeoutMs?: number): void {
-    this.#channel.send(call, timeoutMs)
+  send(call: Call): void {
+    this.#channel.send(call, timeoutOf(call, this.#timeoutMs))
   }
 
   cancel(call: Call, reason: string | undefined): void {

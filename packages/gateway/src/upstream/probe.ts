@@ -1,4 +1,5 @@
-import { type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
+import type { Carrier } from '../call/call.ts'
 import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
 import { isRecord } from '../wire/client-message.ts'
 import {
@@ -14,6 +15,9 @@ import {
 import type { EraVerdict, ServerFacts } from './era.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import type { ModernLink } from './modern-link.ts'
+
+/** A server that would not say what it offers may offer anything: it is asked for lists, and may have none. */
+const UNKNOWN = { tools: {}, prompts: {}, resources: {} }
 
 export interface ProbeTarget {
   readonly server: string
@@ -37,7 +41,7 @@ export async function probeEra(target: ProbeTarget): Promise<EraVerdict> {
     const [legacyTransport = 'streamable-http'] = target.legacyTransports
     return { at: target.now(), modern, legacy: 'untried', legacyTransport }
   }
-  let failure: unknown
+  let failure: SallyportError | undefined
   for (const kind of target.legacyTransports) {
     const answer = await probeLegacy(target, kind)
     if ('result' in answer) {
@@ -45,12 +49,17 @@ export async function probeEra(target: ProbeTarget): Promise<EraVerdict> {
       const version = String(result['protocolVersion'])
       return { at: target.now(), modern: undefined, legacy: facts(result, [version]), legacyTransport: kind }
     }
-    failure = answer
+    if (!('error' in answer)) failure = answer
+    else {
+      const refused = `answers neither server/discover nor initialize: ${answer.error.message}`
+      failure = new UpstreamError('ERR_UPSTREAM_ERA', target.server, refused)
+      // it understood the question; only an HTTP error can mean that it has to be asked in another way
+      if (answer.status < 400) break
+    }
     // an error from a server that is away says nothing about the next way to reach it
-    if (SallyportError.isInstance(answer) && answer.code === 'ERR_UPSTREAM_UNAVAILABLE') break
+    if (failure.code === 'ERR_UPSTREAM_UNAVAILABLE') break
   }
-  if (SallyportError.isInstance(failure)) throw failure
-  throw new UpstreamError('ERR_UPSTREAM_ERA', target.server, 'answers neither server/discover nor initialize')
+  throw failure ?? new UpstreamError('ERR_UPSTREAM_ERA', target.server, 'there is no way to ask it')
 }
 
 async function probeModern(target: ProbeTarget): Promise<ServerFacts | undefined> {
@@ -59,9 +68,7 @@ async function probeModern(target: ProbeTarget): Promise<ServerFacts | undefined
     _meta: { [META_VERSION]: LATEST_MODERN, [META_CLIENT_INFO]: target.clientInfo, [META_CAPABILITIES]: {} },
   }
   const context = { ...target.context, era: 'modern' as const, protocolVersion: LATEST_MODERN }
-  const answer = await ask(target, context, 'server/discover', params, (call) =>
-    link.send(call, target.timeoutMs),
-  )
+  const answer = await ask(target, context, 'server/discover', params, link)
   if ('result' in answer) {
     const listed = answer.result['supportedVersions']
     const versions = Array.isArray(listed) ? listed.map(String) : [LATEST_MODERN]
@@ -76,11 +83,12 @@ async function probeModern(target: ProbeTarget): Promise<ServerFacts | undefined
     const usable =
       code !== RpcCode.unsupportedProtocolVersion || supported.some((it) => MODERN_VERSIONS.includes(it))
     return isModernErrorCode(code) && usable
-      ? { versions: supported, capabilities: {}, instructions: undefined }
+      ? { versions: supported, capabilities: UNKNOWN, instructions: undefined }
       : undefined
   }
-  const unreachable = UpstreamError.isInstance(answer) && 'retrySafe' in answer && answer.retrySafe === true
-  if (unreachable) throw answer
+  const unreachable = 'retrySafe' in answer && answer.retrySafe === true
+  // what keeps us from asking at all (a consent is missing) does so in every other way too
+  if (unreachable || !answer.code.startsWith('ERR_UPSTREAM')) throw answer
   return undefined
 }
 
@@ -92,7 +100,10 @@ async function probeLegacy(
   const transport = target.openLegacy(kind, ignore)
   const params = { protocolVersion: LATEST_LEGACY, capabilities: {}, clientInfo: target.clientInfo }
   const context = { ...target.context, era: 'legacy' as const, protocolVersion: LATEST_LEGACY }
-  const answer = await ask(target, context, 'initialize', params, (call) => transport.initialize(call))
+  const answer = await ask(target, context, 'initialize', params, {
+    send: (call) => transport.initialize(call),
+    cancel: (call) => transport.cancel(call, undefined),
+  })
   transport.close()
   return answer
 }
@@ -102,7 +113,7 @@ function ask(
   context: RequestContext,
   method: string,
   params: unknown,
-  send: (call: InternalCall) => void,
+  carrier: Carrier,
 ): Promise<InternalAnswer | SallyportError> {
   return new Promise((resolve) => {
     const late = new UpstreamError('ERR_UPSTREAM_TIMEOUT', target.server, `did not answer ${method} in time`)
@@ -110,8 +121,11 @@ function ask(
       clearTimeout(timer)
       resolve(answer)
     })
-    const timer = setTimeout(() => call.fail(late), target.timeoutMs)
-    send(call)
+    const timer = setTimeout(() => {
+      carrier.cancel(call, 'timeout')
+      call.fail(late)
+    }, target.timeoutMs)
+    carrier.send(call)
   })
 }
 

@@ -204,7 +204,12 @@ export class SharedStdio {
       owner.deliver(message, scan, call)
       return
     }
-    for (const member of this.#audience(message, scan)) member.deliver(message, scan, undefined)
+    const [only] = this.#channel.openCount === 1 ? this.#channel.openCalls : []
+    for (const member of this.#audience(message, scan)) {
+      const isAboutCall =
+        only !== undefined && this.#owners.get(only) === member && !isAboutState(message, scan)
+      member.deliver(message, scan, isAboutCall ? only : undefined)
+    }
   }
 
   /** Who may see a notification that names no call. What one session's call has caused is not shown to another. */
@@ -287,6 +292,12 @@ function isBelow(message: Buffer, scan: MessageScan, level: string): boolean {
   const params = parseJson(message.subarray(scan.paramsStart, scan.paramsEnd))
   const actual = isRecord(params) ? params['level'] : undefined
   return typeof actual === 'string' && LEVELS.indexOf(actual) < LEVELS.indexOf(level)
+}
+
+/** Lists and resources change for everybody, whatever call is open. */
+function isAboutState(message: Buffer, scan: MessageScan): boolean {
+  const method = message.toString('latin1', scan.methodStart, scan.methodEnd)
+  return method.includes('list_changed') || method === '"notifications/resources/updated"'
 }
 
 function methodOf(message: Buffer): string {

@@ -3,6 +3,8 @@ import {
   isStdioServer,
   type Logger,
   type NamedServer,
+  type Principal,
+  principalKey,
   type RequestContext,
   SallyportError,
   type ServerDefinition,
@@ -32,7 +34,7 @@ export interface UpstreamEnvironment {
   readonly now: () => number
   readonly limits: GatewayLimits
   readonly clientInfo: { readonly name: string; readonly version: string }
-  readonly notice: ModernNotice
+  readonly notice: (...notice: [...Parameters<ModernNotice>, server: string]) => void
 }
 
 /** What a session of the legacy era needs of the client to open one with a server. */
@@ -53,6 +55,8 @@ type Kind =
 const VERDICT_MS = 600_000
 /** An unreachable server is not asked again for this long. */
 const FAILURE_MS = 1_000
+/** How long requests that are open when a server is let go may still take. */
+const GOODBYE_MS = 500
 
 /** One MCP server behind the gateway, and everything that is open towards it. */
 export class Upstream {
@@ -63,9 +67,10 @@ export class Upstream {
   readonly #shared = new Map<string, SharedStdio>()
   readonly #modern = new Map<string, ModernLink>()
   readonly #exclusive = new Set<LegacyTransport>()
-  #verdict: EraAnswer | undefined
+  #verdict: EraVerdict | undefined
   #verdictAt = 0
-  #asking: Promise<EraAnswer> | undefined
+  readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
+  readonly #failures = new Map<string, { readonly error: SallyportError; readonly at: number }>()
   #closed = false
 
   constructor(server: NamedServer, environment: UpstreamEnvironment) {
@@ -81,7 +86,7 @@ export class Upstream {
   /** The verdict if it is known: the way that needs no waiting. */
   get knownEra(): EraVerdict | undefined {
     const verdict = this.#verdict
-    if (verdict === undefined || SallyportError.isInstance(verdict)) return undefined
+    if (verdict === undefined) return undefined
     if (verdict.modern === undefined && this.#environment.now() - this.#verdictAt > VERDICT_MS)
       void this.era()
     return verdict
@@ -89,23 +94,45 @@ export class Upstream {
 
   /** Asks the server unless it was asked not long ago. Never rejects. */
   era(context = this.#ownContext()): Promise<EraAnswer> {
-    if (this.#asking !== undefined) return this.#asking
+    const { now } = this.#environment
     const known = this.#verdict
-    const age = this.#environment.now() - this.#verdictAt
-    const fresh = age < (SallyportError.isInstance(known) ? FAILURE_MS : VERDICT_MS)
-    const settled = known !== undefined && !SallyportError.isInstance(known) && known.modern !== undefined
-    if (known !== undefined && (fresh || settled)) return Promise.resolve(known)
-    this.#asking = this.#probe(context).then((answer) => {
-      this.#asking = undefined
-      this.#verdict = answer
-      this.#verdictAt = this.#environment.now()
-      return answer
+    if (known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
+      return Promise.resolve(known)
+    const key = this.#askerKey(context)
+    const failure = this.#failures.get(key)
+    if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
+    const asking = this.#asking.get(key)
+    if (asking !== undefined) return asking.answer
+    const answer = this.#probe(context).then((found) => {
+      this.#asking.delete(key)
+      if (SallyportError.isInstance(found)) {
+        // a consent may be given at any moment, and the person who gave it tries again at once
+        const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
+        this.#failures.set(key, { error: found, at: keeps ? now() : Number.NEGATIVE_INFINITY })
+      } else {
+        this.#failures.clear()
+        this.#verdict = found
+        this.#verdictAt = now()
+      }
+      return found
     })
-    return this.#asking
+    this.#asking.set(key, { answer, since: performance.now() })
+    return answer
   }
 
-  modern(tenant: string): ModernLink {
-    const key = this.#kind.of === 'stdio' ? tenant : ''
+  /** Milliseconds for which the server has owed the answer to the question under way; 0 if there is none. */
+  askedForMs(context: RequestContext): number {
+    const asking = this.#asking.get(this.#askerKey(context))
+    return asking === undefined ? 0 : performance.now() - asking.since
+  }
+
+  /** The last attempt to ask failed, so another one is not worth waiting for. */
+  hasFailed(context: RequestContext): boolean {
+    return this.#failures.has(this.#askerKey(context))
+  }
+
+  modern(principal: Principal): ModernLink {
+    const key = this.#kind.of === 'stdio' ? shareKey(this.#kind.server.definition, principal) : ''
     const known = this.#modern.get(key)
     if (known !== undefined) return known
     const link = this.#openModern(() => {
@@ -127,7 +154,8 @@ export class Upstream {
     for (const link of this.#modern.values()) link.close()
     for (const transport of this.#exclusive) transport.close()
     await Promise.all([...this.#shared.values()].map((shared) => shared.close()))
-    if (this.#kind.of === 'http') await this.#kind.client.destroy()
+    // sessions that were just ended are told so, unless that takes long
+    if (this.#kind.of === 'http') await this.#kind.client.close(GOODBYE_MS)
   }
 
   #legacyStdio(
@@ -158,8 +186,7 @@ export class Upstream {
       this.#exclusive.add(transport)
       return transport
     }
-    const person = sharing === 'principal' ? context.principal.subject : ''
-    const key = JSON.stringify([context.principal.tenant, person, opening.protocolVersion])
+    const key = JSON.stringify([shareKey(server.definition, context.principal), opening.protocolVersion])
     let shared = this.#shared.get(key)
     if (shared === undefined) {
       shared = new SharedStdio({
@@ -200,7 +227,9 @@ export class Upstream {
 
   #openModern(onClosed: () => void): ModernLink {
     const kind = this.#kind
-    const { notice, limits } = this.#environment
+    const { limits } = this.#environment
+    const notice: ModernNotice = (message, scan, call) =>
+      this.#environment.notice(message, scan, call, this.name)
     if (kind.of === 'stdio')
       return new ModernStdioLink({ ...this.#stdioOptions(kind.server), notice, onClosed })
     const timeoutMs = this.#timeoutMs
@@ -247,6 +276,11 @@ export class Upstream {
     }
   }
 
+  /** What goes wrong with one caller's credentials (a consent that is missing) is neither true nor meant for others. */
+  #askerKey({ principal }: RequestContext): string {
+    return this.#environment.credentials === undefined ? '' : principalKey(principal)
+  }
+
   #ownContext(): RequestContext {
     return {
       principal: { tenant: 'local', subject: 'local', roles: [], scopes: [] },
@@ -285,6 +319,11 @@ export class Upstream {
     const { credentials, limits } = this.#environment
     return new HttpClient(server, credentials, limits.connectionsPerServer)
   }
+}
+
+/** Equal for callers who may use one process. In the modern era nothing is kept between calls, so a session is a caller. */
+function shareKey({ sharing }: StdioServerDefinition, principal: Principal): string {
+  return sharing === undefined || sharing === 'tenant' ? principal.tenant : principalKey(principal)
 }
 
 function bound(owner: LegacyTransportOwner): LegacyTransportOwner {

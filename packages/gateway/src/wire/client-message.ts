@@ -22,8 +22,8 @@ export interface RpcMessage {
 export interface MessageFault {
   readonly code: number
   readonly message: string
-  /** The id to answer to, where one could be read. */
-  readonly id: RpcId | undefined
+  /** The id to answer to, as its sender spelled it; absent where none could be read. */
+  readonly idText: Buffer | undefined
 }
 
 export function isFault(value: RpcMessage | MessageFault): value is MessageFault {
@@ -38,19 +38,24 @@ const noParams: Readonly<Record<string, unknown>> = Object.freeze({})
  */
 export function readMessage(bytes: Buffer, maxDepth: number): RpcMessage | MessageFault {
   if (!isUtf8(bytes))
-    return { code: RpcCode.parseError, message: 'the body is not valid UTF-8', id: undefined }
+    return { code: RpcCode.parseError, message: 'the body is not valid UTF-8', idText: undefined }
   let value: unknown
   try {
     value = JSON.parse(bytes.toString())
   } catch {
-    return { code: RpcCode.parseError, message: 'the body is not valid JSON', id: undefined }
+    return { code: RpcCode.parseError, message: 'the body is not valid JSON', idText: undefined }
   }
   const scan = isRecord(value) ? scanMessage(bytes.toString('latin1')) : undefined
   if (!isRecord(value) || scan === undefined) {
-    return { code: RpcCode.invalidRequest, message: 'a JSON-RPC message is a JSON object', id: undefined }
+    const message = 'a JSON-RPC message is a JSON object'
+    return { code: RpcCode.invalidRequest, message, idText: undefined }
   }
   const id = readId(value)
-  const refuse = (message: string): MessageFault => ({ code: RpcCode.invalidRequest, message, id })
+  const refuse = (message: string): MessageFault => ({
+    code: RpcCode.invalidRequest,
+    message,
+    idText: id === undefined ? undefined : bytes.subarray(scan.idStart, scan.idEnd),
+  })
   if (scan.duplicate !== undefined) return refuse(`the member ${JSON.stringify(scan.duplicate)} occurs twice`)
   if (scan.depth > maxDepth) return refuse(`the message is nested deeper than ${maxDepth} levels`)
   if (value['jsonrpc'] !== '2.0') return refuse('the member "jsonrpc" must be "2.0"')

@@ -33,13 +33,17 @@ export class LineSplitter {
     if (position < chunk.length) {
       this.#parts.push(chunk.subarray(position))
       this.#bytes += chunk.length - position
-      if (this.#bytes > this.#maxLineBytes)
-        throw new RangeError(`a line is longer than ${this.#maxLineBytes} bytes`)
+      this.#check(this.#bytes)
     }
   }
 
   #emit(line: Buffer): void {
+    this.#check(line.length)
     const trimmed = line.at(-1) === 13 ? line.subarray(0, -1) : line
     if (trimmed.length > 0) this.#onLine(trimmed)
+  }
+
+  #check(bytes: number): void {
+    if (bytes > this.#maxLineBytes) throw new RangeError(`a line is longer than ${this.#maxLineBytes} bytes`)
   }
 }

@@ -269,13 +269,19 @@ function stringEnd(text: string, start: number): number {
   }
 }
 
-/** Two spellings of one name (`"id"`, `"i\u0064"`) are one name. */
+/** Two spellings of one name (`"id"`, `"i\u0064"`) are one name: the bytes of its characters, in latin1 like the text. */
 function memberName(text: string, start: number, end: number): string {
   const raw = text.slice(start + 1, end - 1)
-  if (!raw.includes('\\')) return raw
+  return raw.includes('\\') ? unescapedName(raw) : raw
+}
+
+function unescapedName(raw: string): string {
   try {
-    const name: unknown = JSON.parse(`"${raw}"`)
-    return typeof name === 'string' ? name : raw
+    const name: unknown = JSON.parse(`"${Buffer.from(raw, 'latin1').toString()}"`)
+    // half of a surrogate pair has no bytes of its own; it is above latin1 and so equal to no plainly written name
+    return typeof name === 'string' && name.isWellFormed()
+      ? Buffer.from(name).toString('latin1')
+      : String(name)
   } catch {
     return raw
   }

@@ -12,22 +12,30 @@ export interface SseEvent {
 
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
+const EMPTY = Buffer.alloc(0)
+/** What a line may hold beside its value. */
+const LONGEST_FIELD = 'data: '.length
 
 /**
  * Cuts a byte stream into events. Works on bytes: `data` may be large, and is passed on, not read.
- * Throws a RangeError when one event grows past `maxEventBytes`.
+ * Throws a RangeError when the data of one event, or one line, grows past `maxEventBytes`.
  */
 export class SseParser {
   readonly #onEvent: (event: SseEvent) => void
   readonly #maxEventBytes: number
+  /** Parts of a line that has not ended. */
   #rest: Buffer[] = []
   #restBytes = 0
   #data: Buffer[] = []
+  /** Each line counts one more than it holds, so that lines without content are not free. */
   #dataBytes = 0
   #type = ''
   #id: string | undefined
   #retryMs: number | undefined
   #started = false
+  /** The last line ended with a carriage return: a line feed that comes next belongs to it. */
+  #afterCarriageReturn = false
 
   constructor(onEvent: (event: SseEvent) => void, maxEventBytes: number) {
     this.#onEvent = onEvent
@@ -35,37 +43,66 @@ export class SseParser {
   }
 
   push(chunk: Buffer): void {
-    this.#restBytes += chunk.length
-    if (this.#restBytes + this.#dataBytes > this.#maxEventBytes) {
-      throw new RangeError(`an event is larger than ${this.#maxEventBytes} bytes`)
+    if (chunk.length === 0) return
+    let next = chunk
+    if (this.#afterCarriageReturn) {
+      this.#afterCarriageReturn = false
+      if (next[0] === LINE_FEED) next = next.subarray(1)
     }
-    if (this.#rest.length > 0 && !chunk.includes(LINE_FEED) && !chunk.includes(CARRIAGE_RETURN)) {
-      this.#rest.push(chunk)
-      return
+    if (this.#rest.length > 0 && !next.includes(LINE_FEED) && !next.includes(CARRIAGE_RETURN)) {
+      this.#keep(next)
+      if (this.#started) return
+      next = EMPTY
     }
-    this.#lines(this.#rest.length === 0 ? chunk : Buffer.concat([...this.#rest, chunk]))
+    this.#lines(this.#rest.length === 0 ? next : Buffer.concat([...this.#rest, next]))
   }
 
   #lines(buffer: Buffer): void {
-    let position = this.#started || !startsWithByteOrderMark(buffer) ? 0 : 3
-    this.#started = true
-    let carriage = buffer.indexOf(CARRIAGE_RETURN)
+    this.#rest = []
+    this.#restBytes = 0
+    let position = 0
+    if (!this.#started) {
+      const mark = byteOrderMark(buffer)
+      if (mark === 'unfinished') {
+        this.#keep(buffer)
+        return
+      }
+      this.#started = true
+      position = mark
+    }
+    let carriage = buffer.indexOf(CARRIAGE_RETURN, position)
     for (;;) {
       const feed = buffer.indexOf(LINE_FEED, position)
       if (carriage >= 0 && carriage < position) carriage = buffer.indexOf(CARRIAGE_RETURN, position)
       const end = carriage >= 0 && (feed < 0 || carriage < feed) ? carriage : feed
-      // a carriage return at the very end may be half of a CRLF: wait for the rest
-      if (end < 0 || (end === carriage && end + 1 === buffer.length)) break
+      if (end < 0) break
       const line = buffer.subarray(position, end)
-      position = end === carriage && buffer[end + 1] === LINE_FEED ? end + 2 : end + 1
+      position = end + 1
+      if (end === carriage) {
+        if (position === buffer.length) this.#afterCarriageReturn = true
+        else if (buffer[position] === LINE_FEED) position++
+      }
       this.#line(line)
     }
-    const rest = buffer.subarray(position)
-    this.#rest = rest.length === 0 ? [] : [rest]
-    this.#restBytes = rest.length
+    if (position < buffer.length) this.#keep(buffer.subarray(position))
+  }
+
+  #keep(part: Buffer): void {
+    this.#rest.push(part)
+    this.#restBytes += part.length
+    this.#checkLine(this.#restBytes)
+  }
+
+  #checkLine(bytes: number): void {
+    if (bytes > this.#maxEventBytes + LONGEST_FIELD) this.#tooLarge()
+  }
+
+  #tooLarge(): never {
+    throw new RangeError(`an event is larger than ${this.#maxEventBytes} bytes`)
   }
 
   #line(line: Buffer): void {
+    this.#checkLine(line.length)
     if (line.length === 0) {
       this.#dispatch()
       return
@@ -77,7 +114,8 @@ export class SseParser {
     if (value[0] === 32) value = value.subarray(1)
     if (field === 'data') {
       this.#data.push(value)
-      this.#dataBytes += value.length
+      this.#dataBytes += value.length + 1
+      if (this.#dataBytes > this.#maxEventBytes + 1) this.#tooLarge()
     } else if (field === 'event') this.#type = value.toString()
     else if (field === 'id') {
       if (!value.includes(0)) this.#id = value.toString()
@@ -109,8 +147,11 @@ export class SseParser {
   }
 }
 
-function startsWithByteOrderMark(buffer: Buffer): boolean {
-  return buffer[0] === 0xef && buffer[1] === 0xbb && buffer[2] === 0xbf
+/** Length of the mark at the beginning of a stream; `unfinished` if that cannot be told yet. */
+function byteOrderMark(buffer: Buffer): number | 'unfinished' {
+  const same = BYTE_ORDER_MARK.subarray(0, buffer.length).equals(buffer.subarray(0, BYTE_ORDER_MARK.length))
+  if (!same) return 0
+  return buffer.length < BYTE_ORDER_MARK.length ? 'unfinished' : BYTE_ORDER_MARK.length
 }
 
 /** An event as bytes. `data` must hold no line break, as JSON on one line does. */

@@ -1,0 +1,61 @@
+import type { CallIntent, Principal, RequestContext } from '@sallyport/core'
+import { parseJson, type RpcMessage } from '../wire/client-message.ts'
+import type { AuditTrail } from './audit-trail.ts'
+
+/** Where something came from that could not be understood, as far as that is known. */
+export interface Sender {
+  /** Absent before authentication. */
+  readonly principal?: Principal
+  readonly endpoint?: string | undefined
+  readonly remoteAddress?: string | undefined
+}
+
+/** Audit entries for what has no answer of a server: they are made in one piece, and nothing waits for them. */
+export class MessageAudit {
+  readonly #trail: AuditTrail
+
+  constructor(trail: AuditTrail) {
+    this.#trail = trail
+  }
+
+  /** A notification or response of a client, or a request that was turned away. */
+  message(context: RequestContext, message: RpcMessage, status: 'ok' | 'refused', code?: number): void {
+    const { method, id, kind, bytes } = message
+    this.#note(
+      {
+        ...this.#caller(context),
+        at: this.#trail.now(),
+        from: 'client',
+        kind,
+        method: method === '' ? undefined : method,
+        requestId: id,
+        bytes: bytes.length,
+      },
+      status,
+      code,
+    )
+  }
+
+  /** Something that is no message, or a request that was turned away before anybody was known. */
+  invalid(sender: Sender, bytes: number, code: number | string): void {
+    this.#note({ ...sender, at: this.#trail.now(), from: 'client', kind: 'invalid', bytes }, 'refused', code)
+  }
+
+  /** A notification of a server, on its way to the caller that it is meant for. */
+  notice(context: RequestContext, server: string, methodJson: Buffer, bytes: number): void {
+    const method = String(parseJson(methodJson))
+    const at = this.#trail.now()
+    this.#note(
+      { ...this.#caller(context), at, from: 'server', kind: 'notification', server, method, bytes },
+      'ok',
+    )
+  }
+
+  #caller({ principal, era, sessionId, endpoint, remoteAddress, trace }: RequestContext) {
+    return { principal, era, sessionId, endpoint, server: endpoint, remoteAddress, trace }
+  }
+
+  #note(intent: CallIntent, status: 'ok' | 'refused', code?: number | string): void {
+    this.#trail.note(intent, { status, code, bytes: 0 })
+  }
+}

@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest'
+import { bearer, believing, connectV1, startGateway, stdioFixture, textOf, until } from './harness.ts'
+import { at, type Json, modern, RawSession } from './raw-client.ts'
+import { scriptedRuntime } from './scripted-runtime.ts'
+import { text } from './scripted-server.ts'
+
+describe('a stdio server', () => {
+  it('whose process dies fails the calls in flight, and has a new one for the next', async () => {
+    const { gateway, url } = await startGateway({ servers: { pipe: stdioFixture('legacy') } })
+    await gateway.ready()
+    const client = await connectV1(url)
+    const pid = async () =>
+      String(at(JSON.parse(textOf(await client.callTool({ name: 'pipe__process', arguments: {} }))), 'pid'))
+    const before = await pid()
+    const ends = await Promise.allSettled([
+      client.callTool({ name: 'pipe__hang', arguments: {} }),
+      client.callTool({ name: 'pipe__exit', arguments: { code: 7 } }),
+    ])
+    for (const end of ends) {
+      expect(end.status === 'rejected' && String(end.reason)).toContain('server "pipe": ended (exit code 7)')
+    }
+    expect(await pid()).not.toBe(before)
+    process.kill(Number(await pid()), 'SIGKILL')
+    // the signal may be on its way still when the next call goes out
+    const survived = await pid().catch((error: unknown) => String(error))
+    expect(survived).toMatch(/^\d+$|ended \(signal SIGKILL\)/)
+    expect(await pid()).toMatch(/^\d+$/)
+  })
+
+  it('is shared by sessions that cannot be asked anything, by nobody else', async () => {
+    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'], call: ({ link }) => text(link.id) } })
+    const { gateway, at: path } = await startGateway({
+      servers: {
+        s: { command: 's' },
+        mine: { command: 's', sharing: 'principal' },
+        solo: { command: 's', sharing: 'session' },
+      },
+      runtime,
+      authenticate: believing,
+    })
+    await gateway.ready()
+    const processOf = async (server: string, who: string, capabilities: Json = {}) => {
+      const session = await RawSession.open(path(server), { headers: bearer(who), capabilities })
+      return String(at(await session.call('t'), 'result', 'content', 0, 'text'))
+    }
+    const ann = await processOf('s', 'acme/ann')
+    expect(await processOf('s', 'acme/bob')).toBe(ann)
+    expect(await processOf('s', 'evil/eve')).not.toBe(ann)
+    expect(await processOf('s', 'acme/ann', { roots: {} })).not.toBe(ann)
+    const mine = await processOf('mine', 'acme/ann')
+    expect(await processOf('mine', 'acme/ann')).toBe(mine)
+    expect(await processOf('mine', 'acme/bob')).not.toBe(mine)
+    const solo = await processOf('solo', 'acme/ann')
+    expect(await processOf('solo', 'acme/ann')).not.toBe(solo)
+  })
+
+  it('of the modern era is shared as its definition allows', async () => {
+    const runtime = scriptedRuntime({
+      s: {
+        on: {
+          'server/discover': () => ({
+            resultType: 'complete',
+            supportedVersions: ['2026-07-28'],
+            capabilities: { tools: {} },
+          }),
+        },
+        call: ({ link }) => ({ ...text(link.id), resultType: 'complete' }),
+      },
+    })
+    const { gateway, at: path } = await startGateway({
+      servers: { s: { command: 's' }, mine: { command: 's', sharing: 'principal' } },
+      runtime,
+      authenticate: believing,
+    })
+    await gateway.ready()
+    const processOf = async (server: string, who: string) =>
+      String(
+        at(
+          await modern(path(server), 'tools/call', { name: 't', arguments: {} }, { headers: bearer(who) }),
+          'result',
+          'content',
+          0,
+          'text',
+        ),
+      )
+    const ann = await processOf('s', 'acme/ann')
+    expect(await processOf('s', 'acme/bob')).toBe(ann)
+    expect(await processOf('s', 'evil/eve')).not.toBe(ann)
+    const mine = await processOf('mine', 'acme/ann')
+    expect(await processOf('mine', 'acme/ann')).toBe(mine)
+    expect(await processOf('mine', 'acme/bob')).not.toBe(mine)
+  })
+
+  it('gives each of two sharing sessions its own answers, whatever ids they use', async () => {
+    const runtime = scriptedRuntime({
+      s: { name: 's', tools: ['t'], call: ({ params }) => text(JSON.stringify(at(params, 'arguments'))) },
+    })
+    const { url } = await startGateway({ servers: { s: { command: 's' } }, runtime })
+    const [one, two] = await Promise.all([RawSession.open(url), RawSession.open(url)])
+    const ids = [1, '1', 1.5, 'ünï', '', -7, 9007199254740991]
+    const answers = await Promise.all(
+      [one, two].flatMap((session, index) =>
+        ids.map((id) => session.request('tools/call', { name: 's__t', arguments: { id, index } }, id)),
+      ),
+    )
+    expect(answers.map((answer) => [answer['id'], at(answer, 'result', 'content', 0, 'text')])).toEqual(
+      [0, 1].flatMap((index) => ids.map((id) => [id, JSON.stringify({ id, index })])),
+    )
+  })
+
+  it('that floods, talks nonsense or answers what nobody asked does no harm', async () => {
+    const runtime = scriptedRuntime({
+      s: {
+        name: 's',
+        tools: ['t'],
+        call: (turn) => {
+          turn.send({ jsonrpc: '2.0', id: 4711, result: {} })
+          turn.send({ jsonrpc: '2.0', id: 'sallyport-1', result: {} })
+          turn.send({ jsonrpc: '2.0', id: null, error: { code: -32700, message: 'what?' } })
+          turn.send({ just: 'something' })
+          turn.send({ jsonrpc: '2.0', method: 'notifications/unheard-of', params: { a: 1 } })
+          return text('fine')
+        },
+      },
+    })
+    const { url } = await startGateway({ servers: { s: { command: 's' } }, runtime })
+    const session = await RawSession.open(url)
+    await session.listen()
+    expect(at(await session.call('s__t'), 'result')).toEqual(text('fine'))
+    await until(() =>
+      expect(session.received.map(({ method }) => method)).toEqual(['notifications/unheard-of']),
+    )
+  })
+
+  it('that needs more processes than it may have gives a clear error, and room again when a session ends', async () => {
+    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'] } })
+    const { gateway, url } = await startGateway({
+      servers: { s: { command: 's' } },
+      runtime,
+      limits: { processesPerServer: 2 },
+    })
+    await gateway.ready()
+    const open = () => RawSession.open(url, { capabilities: { sampling: {} } })
+    const [one, two, three] = [await open(), await open(), await open()]
+    for (const session of [one, two]) expect(at(await session.call('s__t'), 'result')).toBeDefined()
+    expect(at(await three.call('s__t'), 'error', 'message')).toBe('server "s": already runs 2 processes')
+    await one.end()
+    expect(at(await three.call('s__t'), 'result')).toBeDefined()
+  })
+
+  it('is stopped when its session ends, and when nobody has used it for a while', async () => {
+    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'], call: ({ link }) => text(link.id) } })
+    const { gateway, at: path } = await startGateway({
+      servers: { s: { command: 's' } },
+      runtime,
+      limits: { idleProcessMs: 50 },
+    })
+    await gateway.ready()
+    const own = await RawSession.open(path('s'), { capabilities: { roots: {} } })
+    const shared = await RawSession.open(path('s'))
+    const processes = await Promise.all(
+      [own, shared].map(async (session) => {
+        const id = at(await session.call('t'), 'result', 'content', 0, 'text')
+        const process = runtime.processes.find((each) => each.id === id)
+        if (process === undefined) throw new Error('no process')
+        return process
+      }),
+    )
+    expect(processes.map((process) => process.running())).toEqual([true, true])
+    await own.end()
+    await shared.end()
+    await until(() => expect(processes.map((process) => process.running())).toEqual([false, false]))
+  })
+})

@@ -1,0 +1,431 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Authenticator, Challenge, Principal } from '@sallyport/core'
+import { createMemoryAuditRecorder } from '@sallyport/core/memory'
+import { at, openEvents, send, sendRaw, until } from './client.ts'
+import { collectingLogger, namedCallers, type RunningGateway, startGateway } from './gateway.ts'
+import { callTool, jsonHeaders, modern, openSession } from './messages.ts'
+import { type HandmadeUpstream, startHandmade } from './upstream.ts'
+
+let server: HandmadeUpstream
+let legacyServer: HandmadeUpstream
+let local: RunningGateway
+let published: RunningGateway
+const servers = () => ({ m: { url: server.url }, l: { url: legacyServer.url } })
+const metadata = { authorizationServers: ['https://login.example.com'], scopesSupported: ['mcp'] }
+
+beforeAll(async () => {
+  server = await startHandmade()
+  legacyServer = await startHandmade({ era: 'legacy' })
+  local = await startGateway({ servers: servers(), authenticate: namedCallers({ metadata }) })
+  published = await startGateway({
+    servers: servers(),
+    publicUrl: 'https://mcp.example.com/gate/mcp',
+    allowedOrigins: ['https://app.example.com'],
+    allowedHosts: ['internal.example.com:8443'],
+    authenticate: namedCallers({ metadata }),
+  })
+})
+afterAll(async () => {
+  await local.close()
+  await published.close()
+  await server.close()
+  await legacyServer.close()
+})
+
+const ada = { 'x-subject': 'ada' }
+const as = (subject: string, request: { headers: Record<string, string>; body: string }) => ({
+  ...request,
+  headers: { ...request.headers, 'x-subject': subject },
+})
+
+describe('Host and Origin', () => {
+  const call = (headers: Record<string, string>) => ({ ...modern('tools/list'), headers: { ...modern('tools/list').headers, ...ada, ...headers } })
+
+  test.each([
+    ['evil.example.com', undefined],
+    ['127.0.0.1.evil.example.com', undefined],
+    ['localhost.evil.example.com:80', undefined],
+    ['evil.example.com:127', undefined],
+    ['127.0.0.1@evil.example.com', undefined],
+    ['evil.example.com#@127.0.0.1', undefined],
+    ['127.0.0.1/evil.example.com', undefined],
+    ['127.0.0.1:1/x', undefined],
+    ['127.0.0.1?evil', undefined],
+    ['user:pass@127.0.0.1', undefined],
+    ['mcp.example.com', undefined],
+    ['[::1]evil', undefined],
+    ['127.0.0.1', 'http://evil.example.com'],
+    ['127.0.0.1', 'null'],
+    ['127.0.0.1', ''],
+    ['127.0.0.1', 'file://'],
+    ['127.0.0.1', 'http://127.0.0.1.evil.example.com'],
+    ['127.0.0.1', 'http://127.0.0.1@evil.example.com'],
+    ['127.0.0.1', 'http://evil.example.com, http://127.0.0.1'],
+    ['127.0.0.1', 'chrome-extension://abcdef'],
+    ['evil.example.com', 'http://127.0.0.1'],
+  ])('Host %j, Origin %j: 403 before anything else', async (host, origin) => {
+    for (const method of ['POST', 'GET', 'DELETE', 'OPTIONS']) {
+      const answer = await send(local.url, { ...call({ host, ...(origin !== undefined && { origin }) }), method })
+      expect(answer.status).toBe(403)
+      expect(answer.headers['access-control-allow-origin']).toBeUndefined()
+      expect(at(answer.json, 'error', 'code')).toBe(-32600)
+    }
+  })
+
+  test.each([
+    ['127.0.0.1:1234', undefined],
+    ['localhost', undefined],
+    ['LOCALHOST:80', undefined],
+    ['[::1]:3000', undefined],
+    ['localhost', 'http://localhost:6274'],
+    ['127.0.0.1', 'https://[::1]:1'],
+  ])('Host %j, Origin %j: fine', async (host, origin) => {
+    const answer = await send(local.at('m'), call({ host, ...(origin !== undefined && { origin }) }))
+    expect(answer.status).toBe(200)
+    expect(answer.headers['access-control-allow-origin']).toBe(origin)
+  })
+
+  test.each([
+    ['mcp.example.com', 'https://mcp.example.com', 200],
+    ['mcp.example.com', 'https://app.example.com', 200],
+    ['internal.example.com:8443', 'https://app.example.com', 200],
+    ['mcp.example.com', 'http://mcp.example.com', 403],
+    ['mcp.example.com', 'https://mcp.example.com:8443', 403],
+    ['mcp.example.com', 'http://localhost', 403],
+    ['mcp.example.com', 'https://app.example.com.evil.com', 403],
+    ['internal.example.com', undefined, 403],
+    ['mcp.example.com:444', undefined, 403],
+  ])('with a public URL: Host %j, Origin %j: %i', async (host, origin, status) => {
+    const url = `${published.origin}/gate/mcp/m`
+    expect((await send(url, call({ host, ...(origin !== undefined && { origin }) }))).status).toBe(status)
+  })
+
+  test('a request without Host', async () => {
+    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 400/)
+    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 40[03]/)
+    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 403/)
+    const two = 'POST /mcp HTTP/1.1\r\nHost: evil.example.com\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n'
+    expect(await sendRaw(local.port, two)).toMatch(/^HTTP\/1\.1 40[03]/)
+  })
+
+  test('a preflight is answered without authentication, for pages that may call', async () => {
+    const preflight = {
+      method: 'OPTIONS',
+      headers: {
+        origin: 'http://localhost:6274',
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type, mcp-session-id, x-"<script>',
+      },
+    }
+    const answer = await send(local.at('m'), preflight)
+    expect(answer.status).toBe(204)
+    expect(answer.headers).toMatchObject({
+      'access-control-allow-origin': 'http://localhost:6274',
+      'access-control-allow-headers': 'content-type, mcp-session-id, x-script',
+      vary: 'Origin',
+    })
+    expect(answer.headers['access-control-allow-methods']).toContain('DELETE')
+    expect(answer.headers['access-control-allow-credentials']).toBeUndefined()
+    const refusal = await send(local.at('m'), { method: 'POST', headers: { ...jsonHeaders, origin: 'http://localhost' }, body: '{' })
+    expect(refusal.status).toBe(401)
+    expect(refusal.headers['access-control-expose-headers']).toContain('www-authenticate')
+  })
+})
+
+describe('who is not let in', () => {
+  const challenged = async (challenge: Challenge, options: Partial<Authenticator> = {}) => {
+    const audit = createMemoryAuditRecorder()
+    const own = await startGateway({
+      servers: servers(),
+      audit,
+      authenticate: { authenticate: () => challenge, ...options },
+    })
+    const answer = await send(own.at('m'), callTool('echo'))
+    await own.close()
+    expect(audit.entries()).toMatchObject([{ intent: { kind: 'invalid' }, outcome: { status: 'refused' } }])
+    return answer
+  }
+
+  test('is told where to get a token for this very server', async () => {
+    const single = await send(local.at('m'), callTool('echo'))
+    expect(single.status).toBe(401)
+    expect(single.headers['www-authenticate']).toBe(
+      `Bearer resource_metadata="${local.origin}/.well-known/oauth-protected-resource/mcp/m"`,
+    )
+    expect(at(single.json, 'error', 'data', 'code')).toBe('ERR_UNAUTHENTICATED')
+    expect(at(single.json, 'id')).toBeUndefined()
+    const all = await send(local.url, callTool('echo'))
+    expect(all.headers['www-authenticate']).toContain(`"${local.origin}/.well-known/oauth-protected-resource/mcp"`)
+    const host = { host: 'mcp.example.com' }
+    const outside = await send(`${published.origin}/gate/mcp/m`, { ...callTool('echo'), headers: { ...callTool('echo').headers, ...host } })
+    expect(outside.headers['www-authenticate']).toBe(
+      'Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/gate/mcp/m"',
+    )
+  })
+
+  test('with a status and an error of the right kind', async () => {
+    const invalid = await challenged({ status: 401, error: 'invalid_token', description: 'expired "now"\r\nX-Evil: 1' })
+    expect(invalid.status).toBe(401)
+    expect(invalid.headers['www-authenticate']).toBe(
+      'Bearer error="invalid_token", error_description="expired \'now\'\'\'X-Evil: 1"',
+    )
+    expect(invalid.headers['x-evil']).toBeUndefined()
+    const scopes = await challenged({ status: 403, error: 'insufficient_scope', scopes: ['a', 'b'] }, { metadata })
+    expect(scopes.status).toBe(403)
+    expect(scopes.headers['www-authenticate']).toMatch(
+      /^Bearer error="insufficient_scope", scope="a b", resource_metadata="http:/,
+    )
+    expect(at(scopes.json, 'error', 'data', 'code')).toBe('ERR_FORBIDDEN')
+    expect((await challenged({ status: 403 })).headers['www-authenticate']).toBe('Bearer')
+  })
+
+  test('whatever the request is, the body is not looked at first', async () => {
+    for (const method of ['POST', 'GET', 'DELETE', 'PUT', 'HEAD']) {
+      expect((await send(local.at('m'), { method, body: method === 'POST' ? '{' : '' })).status).toBe(401)
+    }
+  })
+
+  test('a token in the query is none', async () => {
+    for (const query of ['?access_token=ada', '?x-subject=ada', '?token=ada&x=%00']) {
+      expect((await send(local.at('m') + query, callTool('echo'))).status).toBe(401)
+    }
+    expect((await send(`${local.at('m')}?any=1`, as('ada', modern('tools/list')))).status).toBe(200)
+    expect(server.arrived.at(-1)?.path).toBe('/mcp')
+  })
+
+  test.each<[string, Authenticator['authenticate']]>([
+    ['a rejection', () => Promise.reject(new Error('token-secret'))],
+    [
+      'a throw',
+      () => {
+        throw new Error('token-secret')
+      },
+    ],
+    ['no tenant', () => ({ tenant: '', subject: 'x', roles: [], scopes: [] })],
+    ['no subject', async () => ({ tenant: 'x', subject: '', roles: [], scopes: [] })],
+    ['nonsense', () => JSON.parse('null')],
+    ['nonsense later', () => Promise.resolve(JSON.parse('7'))],
+  ])('an authenticator that fails with %s lets nobody in: 503', async (_, authenticate) => {
+    const logger = collectingLogger()
+    const own = await startGateway({ servers: servers(), authenticate: { authenticate }, logger })
+    const before = server.arrived.length
+    const answer = await send(own.at('m'), callTool('echo'))
+    expect(answer.status).toBe(503)
+    expect(answer.text).not.toContain('token-secret')
+    expect(logger.lines.some(({ level }) => level === 'error')).toBe(true)
+    expect(server.arrived).toHaveLength(before)
+    await own.close()
+  })
+})
+
+describe('protected resource metadata (RFC 9728)', () => {
+  const path = '/.well-known/oauth-protected-resource'
+  test.each([
+    [`${path}/mcp`, '/mcp'],
+    [path, '/mcp'],
+    [`${path}/mcp/m`, '/mcp/m'],
+    [`${path}/mcp/l`, '/mcp/l'],
+  ])('%s', async (from, resource) => {
+    const answer = await send(local.origin + from, { method: 'GET' })
+    expect(answer.status).toBe(200)
+    expect(answer.json).toMatchObject({
+      resource: local.origin + resource,
+      authorization_servers: ['https://login.example.com'],
+      scopes_supported: ['mcp'],
+      bearer_methods_supported: ['header'],
+    })
+  })
+
+  test('with a public URL the resource is that URL', async () => {
+    const get = (from: string) => send(published.origin + from, { method: 'GET', headers: { host: 'mcp.example.com' } })
+    const resource = 'https://mcp.example.com/gate/mcp'
+    expect(at((await get(`${path}/gate/mcp`)).json, 'resource')).toBe(resource)
+    expect(at((await get(`${path}/gate/mcp/m`)).json, 'resource')).toBe(`${resource}/m`)
+    expect((await get(`${path}/mcp`)).status).toBe(404)
+  })
+
+  test.each([`${path}/other`, `${path}/mcp/none`, `${path}/mcp/m/x`, `${path}x`, `${path}/mcp/%ff`])(
+    '%s is nowhere',
+    async (from) => {
+      expect((await send(local.origin + from, { method: 'GET' })).status).toBe(404)
+    },
+  )
+
+  test('is there for reading only', async () => {
+    for (const method of ['POST', 'DELETE', 'PUT']) {
+      const answer = await send(local.origin + path, { method })
+      expect(answer.status).toBe(405)
+      expect(answer.headers.allow).toContain('GET')
+    }
+    expect((await send(local.origin + path, { method: 'HEAD' })).status).toBe(200)
+    const preflight = await send(local.origin + path, { method: 'OPTIONS', headers: { origin: 'http://localhost:1' } })
+    expect(preflight.status).toBe(204)
+    expect(preflight.headers['access-control-allow-origin']).toBe('http://localhost:1')
+  })
+
+  test('a gateway without authorization server has none', async () => {
+    const open = await startGateway({ servers: servers() })
+    expect((await send(open.origin + path, { method: 'GET' })).status).toBe(404)
+    await open.close()
+  })
+})
+
+describe('what a request has to look like', () => {
+  test.each([
+    ['/', 404],
+    ['/mcp/none', 404],
+    ['/mcp/m/x', 404],
+    ['/mcp/..', 404],
+    ['/mcp/%6d', 200],
+    ['/mcp/m%2f', 404],
+    ['/mcp/%zz', 404],
+    ['/MCP/m', 404],
+    ['//mcp/m', 404],
+  ])('the path %s: %i', async (path, status) => {
+    const { headers, body } = as('ada', modern('tools/list'))
+    const lines = Object.entries({ ...headers, 'content-length': String(body.length) }).map(([name, value]) => `${name}: ${value}`)
+    const text = await sendRaw(local.port, `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
+    expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  test.each(['PUT', 'PATCH', 'HEAD', 'TRACE', 'PROPFIND'])('%s: 405', async (method) => {
+    const answer = await send(local.at('m'), { method, headers: ada })
+    expect(answer.status).toBe(405)
+    expect(answer.headers.allow).toContain('POST')
+  })
+
+  test('GET without a session: 405', async () => {
+    const answer = await send(local.at('m'), { method: 'GET', headers: { ...ada, accept: 'text/event-stream' } })
+    expect(answer.status).toBe(405)
+  })
+
+  test.each([
+    ['text/plain', 415],
+    ['application/jsonp', 415],
+    ['', 415],
+    ['application/json-patch+json', 415],
+    ['multipart/form-data; boundary=application/json', 415],
+    ['APPLICATION/JSON; charset=utf-8', 200],
+    ['application/json;charset=utf-8', 200],
+  ])('Content-Type %j: %i', async (type, status) => {
+    const request = as('ada', modern('tools/list'))
+    expect((await send(local.at('m'), { ...request, headers: { ...request.headers, 'content-type': type } })).status).toBe(status)
+  })
+
+  test.each([
+    ['image/png', 406],
+    ['*/*', 200],
+    ['application/json', 200],
+    ['Application/JSON, Text/Event-Stream', 200],
+    ['text/*, application/*', 200],
+  ])('Accept %j: %i', async (accept, status) => {
+    const request = as('ada', modern('tools/list'))
+    expect((await send(local.at('m'), { ...request, headers: { ...request.headers, accept } })).status).toBe(status)
+    const opening = { headers: { ...jsonHeaders, ...ada, accept }, body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }) }
+    expect((await send(local.at('l'), opening)).status).toBe(status === 406 ? 406 : 400)
+  })
+
+  test('a client that takes streams only gets a stream', async () => {
+    const request = as('ada', callTool('echo'))
+    const answer = await send(local.at('m'), { ...request, headers: { ...request.headers, accept: 'text/event-stream' } })
+    expect(answer.headers['content-type']).toBe('text/event-stream')
+    expect(answer.text).toContain('"result"')
+  })
+
+  test('headers beyond the limit: 431', async () => {
+    const own = await startGateway({ servers: servers(), limits: { headerBytes: 8_000 } }, { maxHeaderSize: 65_536 })
+    const with_ = (bytes: number) => send(own.at('m'), { ...modern('tools/list'), headers: { ...modern('tools/list').headers, 'x-pad': 'x'.repeat(bytes) } })
+    expect((await with_(6_000)).status).toBe(200)
+    expect((await with_(8_000)).status).toBe(431)
+    const many = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`x-${index}`, 'x'.repeat(20)]))
+    expect((await send(own.at('m'), { ...modern('tools/list'), headers: { ...modern('tools/list').headers, ...many } })).status).toBe(431)
+    await own.close()
+  })
+})
+
+describe('streams of one caller', () => {
+  test('are counted: 429 beyond the limit, and a place is free when one ends', async () => {
+    const own = await startGateway({
+      servers: servers(),
+      limits: { streamsPerPrincipal: 2 },
+      authenticate: namedCallers(),
+    })
+    await own.gateway.ready()
+    const first = await openSession(own.at('l'), { headers: ada })
+    const second = await openSession(own.at('l'), { headers: ada })
+    const third = await openSession(own.at('l'), { headers: ada })
+    const one = await first.listen()
+    const two = await second.listen()
+    expect([one.status, two.status]).toEqual([200, 200])
+    expect((await third.listen()).status).toBe(429)
+    const listening = as('ada', modern('subscriptions/listen', { notifications: {} }, 'x'))
+    const refused = await send(own.at('m'), listening)
+    expect(refused.status).toBe(429)
+    expect(at(refused.json, 'id')).toBe('x')
+    const bob = await openSession(own.at('l'), { headers: { 'x-subject': 'bob' } })
+    const other = await bob.listen()
+    expect(other.status).toBe(200)
+    one.hangUp()
+    let free = await third.listen()
+    const limit = performance.now() + 5_000
+    while (free.status === 429 && performance.now() < limit) free = await third.listen()
+    expect(free.status).toBe(200)
+    // a second GET of the same session takes the place of the first
+    const again = await third.listen()
+    expect([200, 429]).toContain(again.status)
+    for (const stream of [two, other, free, again]) stream.hangUp()
+    await own.close()
+  })
+
+  test('a subscription that was refused takes no place', async () => {
+    const own = await startGateway({ servers: servers(), limits: { streamsPerPrincipal: 1 } })
+    await own.gateway.ready()
+    const good = modern('subscriptions/listen', { notifications: {} })
+    const { ['mcp-method']: _, ...incomplete } = good.headers
+    for (let count = 0; count < 3; count++) {
+      expect((await send(own.at('m'), { ...good, headers: incomplete })).status).toBe(400)
+      expect((await send(own.at('m'), { ...good, headers: { ...good.headers, accept: 'x/y' } })).status).toBe(406)
+    }
+    expect((await send(own.at('m'), good)).status).toBe(200)
+    await own.close()
+  })
+
+  test('sessions of one caller are counted as well', async () => {
+    const own = await startGateway({ servers: servers(), limits: { sessionsPerPrincipal: 2 }, authenticate: namedCallers() })
+    const first = await openSession(own.at('l'), { headers: ada })
+    await openSession(own.at('l'), { headers: ada })
+    await expect(openSession(own.at('l'), { headers: ada })).rejects.toThrow('HTTP 429')
+    await openSession(own.at('l'), { headers: { 'x-subject': 'bob' } })
+    await send(first.url, { method: 'DELETE', headers: first.headers })
+    await openSession(own.at('l'), { headers: ada })
+    await own.close()
+  })
+
+  test('end when the proof of identity does', async () => {
+    let expiresAt = Date.now() + 60_000
+    const caller = (): Principal => ({ tenant: 't', subject: 's', roles: [], scopes: [], expiresAt })
+    const own = await startGateway({ servers: servers(), authenticate: { authenticate: caller } })
+    await own.gateway.ready()
+    const session = await openSession(own.at('l'))
+    expiresAt = Date.now() + 50
+    const stream = await session.listen()
+    expect(stream.status).toBe(200)
+    let ended = false
+    void stream.message().then(() => (ended = true))
+    const listening = await openEvents(own.at('m'), modern('subscriptions/listen', { notifications: {} }))
+    let listeningEnded = false
+    void listening.message().then(() => (listeningEnded = true))
+    await until(() => ended, 'the stream of the session has ended')
+    await until(() => listeningEnded, 'the subscription has ended')
+    await own.close()
+  })
+})
+
+test('liveness and readiness answer everybody', async () => {
+  const own = await startGateway({ servers: servers(), authenticate: namedCallers() })
+  const get = (path: string) => send(own.origin + path, { method: 'GET', headers: { host: 'probe.internal' } })
+  expect([(await get('/livez')).status, (await get('/readyz')).status]).toEqual([200, 200])
+  await own.gateway.close({ deadlineMs: 0 })
+  expect([(await get('/livez')).status, (await get('/readyz')).status]).toEqual([503, 503])
+  await own.close()
+})
