@@ -14,7 +14,10 @@ export const usage = `Usage: npm run -s gateway -- --config FILE [--port N | --s
   --port N       listen on this port of the loopback interface (default 0: any free one)
   --stdio        serve one client on standard input and output instead
   --server NAME  with --stdio: this server alone, without prefixes
-  --verbose      also say what the servers write to their logs`
+  --verbose      also say what the servers write to their logs
+  --help         this text
+
+Exit codes: 0 stopped or told to by SIGTERM, 1 configuration or port cannot be used, 2 wrong arguments, 130 interrupted.`
 
 /** Throws with a text for the user. */
 export function readArguments(argv: readonly string[]): GatewayArguments {
@@ -26,11 +29,9 @@ export function readArguments(argv: readonly string[]): GatewayArguments {
       stdio: { type: 'boolean', default: false },
       server: { type: 'string' },
       verbose: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
     },
   })
   const { config, port, stdio, server, verbose } = values
-  if (values.help) throw new Error(usage)
   if (config === undefined) throw new Error(`--config is missing\n\n${usage}`)
   if (stdio && port !== undefined) throw new Error('--port and --stdio exclude each other')
   if (server !== undefined && !stdio)

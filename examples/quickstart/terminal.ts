@@ -1,0 +1,14 @@
+/** To standard output, at once. */
+export function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+export function seconds(sinceMs: number): string {
+  return `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`
+}
+
+/** The beginning of a text, in one line. */
+export function brief(text: string, length: number): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim()
+  return line.length <= length ? line : `${line.slice(0, length - 1)}…`
+}

@@ -1,0 +1,27 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+setFlagsFromString('--expose-gc')
+const collect: unknown = runInNewContext('gc')
+
+/** Live heap after a full collection, in megabytes. */
+export function liveHeapMb(): number {
+  if (typeof collect === 'function') collect()
+  return process.memoryUsage().heapUsed / 1_000_000
+}
+
+/** Compares the live heap with what it was when the test had warmed up. */
+export class MemoryWatch {
+  #base: number | undefined
+
+  /** To be called again and again; the first call sets the mark. */
+  check(what: string, allowedGrowthMb: number): number {
+    const now = liveHeapMb()
+    this.#base ??= now
+    const growth = now - this.#base
+    if (growth > allowedGrowthMb) {
+      throw new Error(`${what}: the live heap grew by ${growth.toFixed(1)} MB (allowed: ${allowedGrowthMb})`)
+    }
+    return growth
+  }
+}
