@@ -151,7 +151,9 @@ export function createBench({ rounds, secondsPerCell, report }: BenchOptions): B
       generator.stop()
       const started = await Promise.allSettled([...paths.values(), ...upstreams.values()])
       await Promise.all(
-        started.map((result) => (result.status === 'fulfilled' ? result.value.stop() : undefined)),
+        started.map(async (result) => {
+          if (result.status === 'fulfilled') await result.value.stop()
+        }),
       )
     },
   }

@@ -54,8 +54,8 @@ export function summariseProfile(file: string): ProfileSummary {
 function frameOf(value: unknown): Frame {
   const frame = isRecord(value) ? value : {}
   return {
-    functionName: String(frame.functionName ?? ''),
-    url: String(frame.url ?? ''),
+    functionName: typeof frame.functionName === 'string' ? frame.functionName : '',
+    url: typeof frame.url === 'string' ? frame.url : '',
     line: Number(frame.lineNumber ?? 0) + 1,
   }
 }

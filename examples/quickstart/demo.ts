@@ -53,7 +53,9 @@ async function demo(stay: boolean, port: number): Promise<void> {
 
   const audit = createMemoryAuditRecorder()
   const log = createStartLog(startedAt)
-  const gateway = createGateway({ servers, audit, logger: log.logger })
+  // the first start on a cold and busy machine takes longer than a gateway in service would wait for a server
+  const limits = { probeMs: 60_000 }
+  const gateway = createGateway({ servers, audit, logger: log.logger, limits })
   closers.push(() => gateway.close({ deadlineMs: 2_000 }))
   const url = await listen(nodeHandler(gateway), port)
   await gateway.ready()

@@ -1,3 +1,6 @@
+// Whoever reads this may go away, as `head` does; there are still servers to be stopped and files to be removed.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 /** To standard output, at once. */
 export function say(line: string): void {
   process.stdout.write(`${line}\n`)

@@ -84,14 +84,6 @@ export const clientKinds: readonly ClientKind[] = [
     canSpeakLegacy: true,
     connect: (place) => inspectorAt(place, 'auto'),
   },
-  {
-    ...command,
-    name: 'Inspector, modern',
-    cites: 'client-inspector-modern',
-    prefers: 'modern',
-    canSpeakLegacy: false,
-    connect: (place) => inspectorAt(place, 'modern'),
-  },
 ]
 
 export async function openV1(place: Place, client = new ClientV1(info)): Promise<ClientV1> {

@@ -1,6 +1,7 @@
-import { readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { openV1, textOf } from './client-kinds.ts'
 import { nodeArguments, startProgram } from './gateway-process.ts'
@@ -10,8 +11,7 @@ const patience = { timeout: 30_000 }
 
 describe('the demo', { timeout: 60_000 }, () => {
   it('shows what four servers answer, and ends [demo-ends, demo-leaves-nothing]', async () => {
-    const before = await demoFolders()
-    const demo = startDemo()
+    const demo = await startDemo()
     const processes = new Set<number>()
     const watch = setInterval(() => {
       for (const pid of descendantsOf(demo.pid)) processes.add(pid)
@@ -30,12 +30,11 @@ describe('the demo', { timeout: 60_000 }, () => {
       expect(demo.stdout()).toContain(answer)
     expect(processes.size).toBeGreaterThanOrEqual(4)
     await vi.waitFor(() => expect(alive([...processes])).toEqual([]), patience)
-    expect(await demoFolders()).toEqual(before)
+    expect(await demo.leftovers()).toEqual([])
   })
 
   it('stays up until Ctrl-C, for the client that it shows the entry for [demo-stays, demo-leaves-nothing]', async () => {
-    const before = await demoFolders()
-    const demo = startDemo('--stay')
+    const demo = await startDemo('--stay')
     await vi.waitFor(() => expect(demo.stdout()).toContain('Ctrl-C'), patience)
     const { url } = JSON.parse(/^\{\n.*?\n\}$/ms.exec(demo.stdout())?.[0] ?? '').mcpServers.sallyport
     const client = await openV1({ url })
@@ -46,11 +45,10 @@ describe('the demo', { timeout: 60_000 }, () => {
     demo.child.kill('SIGINT')
     expect(await demo.ended).toBe(0)
     await vi.waitFor(() => expect(alive(processes)).toEqual([]), patience)
-    expect(await demoFolders()).toEqual(before)
+    expect(await demo.leftovers()).toEqual([])
   })
 
   it('says why it fails [demo-fails, demo-leaves-nothing]', async () => {
-    const before = await demoFolders()
     const holder = createServer()
     const port = await new Promise<number>((resolve) => {
       holder.listen(0, '127.0.0.1', () => {
@@ -59,21 +57,22 @@ describe('the demo', { timeout: 60_000 }, () => {
       })
     })
     onTestFinished(() => void holder.close())
-    const demo = startDemo('--port', String(port))
+    const demo = await startDemo('--port', String(port))
     expect(await demo.ended).toBe(1)
     expect(demo.stderr()).toBe(
       `\nThe demo failed: listen EADDRINUSE: address already in use 127.0.0.1:${port}\n`,
     )
-    expect(await demoFolders()).toEqual(before)
+    expect(await demo.leftovers()).toEqual([])
   })
 })
 
-function startDemo(...args: readonly string[]) {
-  const demo = startProgram(nodeArguments('examples/quickstart/demo.ts', ...args))
-  onTestFinished(() => demo.stop())
-  return demo
-}
-
-async function demoFolders(): Promise<string[]> {
-  return (await readdir(tmpdir())).filter((name) => name.startsWith('sallyport-demo-')).toSorted()
+/** In a folder for temporary files of its own, where nobody else leaves any. */
+async function startDemo(...args: readonly string[]) {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-e2e-demo-'))
+  const demo = startProgram(nodeArguments('examples/quickstart/demo.ts', ...args), { TMPDIR: folder })
+  onTestFinished(async () => {
+    await demo.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+  return { ...demo, leftovers: () => readdir(folder) }
 }

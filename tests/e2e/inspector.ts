@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import type { Place } from './client-kinds.ts'
 import { compileCache } from './gateway-process.ts'
 
-export type InspectorEra = 'legacy' | 'auto' | 'modern'
+export type InspectorEra = 'legacy' | 'auto'
 
 const require = createRequire(import.meta.url)
 const inspector = require.resolve('@modelcontextprotocol/inspector/clients/launcher/build/index.js')

@@ -31,34 +31,30 @@ interface Listener {
 }
 
 describe.concurrent('editing the configuration of a running gateway', { timeout: 60_000 }, () => {
-  it.each([
+  it.for([
     { kind: 'a legacy client', listen: listenV1 },
     { kind: 'a modern client', listen: listenModern },
   ])(
     'over stdio $kind hears of a server that is added and keeps its call [reload-adds, reload-tells-clients]',
-    async ({ listen }) => {
+    async ({ listen }, { onTestFinished }) => {
       const config = await createConfigFile({ local })
+      onTestFinished(() => config.remove())
       const client = await listen({ args: gatewayArguments(config.path, '--stdio') })
-      try {
-        expect(await addServer([client], config)).toEqual([waited])
-      } finally {
-        await client.close()
-        await config.remove()
-      }
+      onTestFinished(() => client.close())
+      expect(await addServer([client], config)).toEqual([waited])
     },
   )
 
-  it('over HTTP too, past mistakes and removals [reload-adds, reload-tells-clients, reload-removes, reload-mistake]', async () => {
+  it('over HTTP too, past mistakes and removals [reload-adds, reload-tells-clients, reload-removes, reload-mistake]', async ({
+    onTestFinished,
+  }) => {
     const gateway = await startHttpGateway({ local })
+    onTestFinished(() => gateway.stop())
     const clients = await Promise.all([listenV1({ url: gateway.url }), listenModern({ url: gateway.url })])
-    try {
-      expect(await addServer(clients, gateway.config)).toEqual([waited, waited])
-      await breakFile(clients, gateway)
-      expect(await removeServer(clients, gateway)).toEqual([waited, waited])
-    } finally {
-      await Promise.all(clients.map((client) => client.close()))
-      await gateway.stop()
-    }
+    for (const client of clients) onTestFinished(() => client.close())
+    expect(await addServer(clients, gateway.config)).toEqual([waited, waited])
+    await breakFile(clients, gateway)
+    expect(await removeServer(clients, gateway)).toEqual([waited, waited])
   })
 })
 

@@ -21,9 +21,8 @@ export const requirements = {
   'client-sdk-v2-legacy': { behaviour: 'so does the SDK v2 client, with a handshake', source: mainJob },
   'client-sdk-v2-auto': { behaviour: 'so does the SDK v2 client that probes for the era', source: mainJob },
   'client-sdk-v2-modern': { behaviour: 'so does the SDK v2 client pinned to 2026-07-28', source: mainJob },
-  'client-inspector-legacy': { behaviour: 'so does mcp-inspector --cli, legacy', source: mainJob },
-  'client-inspector-auto': { behaviour: 'so does mcp-inspector --cli, auto', source: mainJob },
-  'client-inspector-modern': { behaviour: 'so does mcp-inspector --cli, modern', source: mainJob },
+  'client-inspector-legacy': { behaviour: 'so does mcp-inspector --cli, with a handshake', source: mainJob },
+  'client-inspector-auto': { behaviour: 'so does mcp-inspector --cli, probing for the era', source: mainJob },
   'npm-servers': {
     behaviour: 'server-everything, server-filesystem and server-memory from npm answer behind one endpoint',
     source: mainJob,

@@ -322,8 +322,8 @@ export class GatewayCore implements FlowKeeper {
       const opened = (response: Buffer) => {
         const value = parseJson(response)
         const result = isRecord(value) ? value['result'] : undefined
-        const version = isRecord(result) ? result['protocolVersion'] : undefined
-        if (typeof version === 'string') session.negotiated(version)
+        const agreed = isRecord(result) ? result['protocolVersion'] : undefined
+        if (typeof agreed === 'string') session.negotiated(agreed)
         this.sessions.publish(session)
         opening.onOpen(session)
       }

@@ -26,11 +26,11 @@ export async function settled(
   waitMs: number,
 ): Promise<void> {
   await Promise.all(
-    upstreams.map((upstream) => {
-      if (upstream.knownEra !== undefined) return undefined
+    upstreams.map(async (upstream) => {
+      if (upstream.knownEra !== undefined) return
       const failed = upstream.hasFailed(context)
       const answer = eraWithin(upstream, context, waitMs)
-      return failed ? undefined : answer
+      if (!failed) await answer
     }),
   )
 }

@@ -42,7 +42,7 @@ async function find(uri: string, asker: Asker, options: UriRouteOptions): Promis
         upstream.name,
         listOfKind(kind),
         ({ definitions }) => {
-          if (definitions.some((it) => String(it['uri'] ?? it['uriTemplate']).startsWith(scheme)))
+          if (definitions.some((it) => startsWith(it['uri'] ?? it['uriTemplate'], scheme)))
             sameScheme.add(upstream)
           return definitions.some(fits) ? upstream : undefined
         },
@@ -66,16 +66,20 @@ async function find(uri: string, asker: Asker, options: UriRouteOptions): Promis
   return found ?? candidates.find((upstream) => sameScheme.has(upstream))
 }
 
+function startsWith(value: unknown, text: string): boolean {
+  return typeof value === 'string' && value.startsWith(text)
+}
+
 async function withResources(
   { context }: Asker,
   { upstreams, listMs }: UriRouteOptions,
 ): Promise<readonly Upstream[]> {
   const all = upstreams.all()
   const suited = await Promise.all(
-    all.map((upstream) => {
+    all.map(async (upstream) => {
       const failed = upstream.knownEra === undefined && upstream.hasFailed(context)
       const answer = suitsAfterAsking(upstream, context, 'resources', listMs)
-      return failed ? false : answer
+      return failed ? false : await answer
     }),
   )
   return all.filter((_, index) => suited[index] === true)

@@ -32,7 +32,7 @@ function send(flow: Flow, route: Route): void {
 
 function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
   if (flow.edits.length > 0) flow.rewrite(splice(flow.bytes, ...flow.edits))
-  const repeated = repeatedMember(flow.bytes.toString('latin1'))
+  const repeated = repeatedMember(flow.bytes.toString())
   if (repeated !== undefined) {
     // what an interceptor decides on and what the server reads has to be the same message
     const message = `the member ${JSON.stringify(repeated)} occurs twice`

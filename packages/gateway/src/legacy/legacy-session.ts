@@ -106,6 +106,11 @@ export class LegacySession implements PeerHost, FlowKeeper {
     return this.#closed
   }
 
+  /** Somebody waits: for an answer, or for what servers say unasked. */
+  get isInUse(): boolean {
+    return this.#flows.size > 0 || this.#options.outlet !== undefined || this.#unasked?.attached === true
+  }
+
   get openCalls(): number {
     return this.#flows.size
   }

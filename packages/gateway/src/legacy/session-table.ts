@@ -117,7 +117,7 @@ export class SessionTable {
   }
 
   #isIdle(session: LegacySession): boolean {
-    return session.openCalls === 0 && session.lastUsedAt <= this.#options.now() - this.#options.idleMs
+    return !session.isInUse && session.lastUsedAt <= this.#options.now() - this.#options.idleMs
   }
 
   /** A session that another process keeps alive is let go here and lives on there. */

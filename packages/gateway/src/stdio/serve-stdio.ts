@@ -75,7 +75,10 @@ class StdioFront implements StdioConnection, FlowKeeper {
           lines.push(chunk)
         } catch (error) {
           if (!(error instanceof RangeError)) throw error
-          this.#write(errorMessage(undefined, { code: RpcCode.invalidRequest, message: error.message }))
+          this.#fault(
+            { code: RpcCode.invalidRequest, message: error.message, idText: undefined },
+            chunk.length,
+          )
           input.destroy()
         }
       })
@@ -222,6 +225,10 @@ class StdioFront implements StdioConnection, FlowKeeper {
       if (isFault(request)) {
         this.#core.audit.invalid({ principal: this.#principal, endpoint: this.#endpoint }, 0, request.code)
         part.final(faultMessage(request), 400)
+      } else if (request.method === 'initialize') {
+        const error = { code: RpcCode.invalidRequest, message: 'initialize cannot be part of a batch' }
+        this.#core.audit.message(session.context, request, 'refused', error.code)
+        part.final(errorMessage(idBytes(request), error), 400)
       } else this.#legacyRequest(request, part)
     }
   }

@@ -75,11 +75,10 @@ export class CallStream implements MessageListener {
     if (this.#host.settle(this.call)) this.call.final(response, scan, 200)
   }
 
-  end(status: number, body: string): void {
+  end(status: number): void {
     if (!this.#host.isOpen(this.call)) return
     if (this.#isLost(status)) this.#lost()
-    else if (status !== 200)
-      this.#fail(`answered HTTP ${status}${body === '' ? '' : ` (${printable(body)})`}`)
+    else if (status !== 200) this.#fail(`answered HTTP ${status}`)
     else if (this.#lastEventId === undefined) this.#fail('ended its answer before the response')
     else if (!this.#resume(this.#lastEventId)) this.#fail('keeps ending the stream of this call')
     else this.call.pause(this.#retryMs)
@@ -121,12 +120,4 @@ export class CallStream implements MessageListener {
       this.call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#host.server, message))
     }
   }
-}
-
-/** What a server wrote in an error page, fit for a log line. */
-export function printable(text: string): string {
-  return text
-    .replaceAll(/[^\x20-\x7e]+/g, ' ')
-    .trim()
-    .slice(0, 120)
 }

@@ -10,8 +10,8 @@ export interface MessageListener {
   message(bytes: Buffer, scan: MessageScan, status: number): void
   /** An event's id and reconnection time, before its message. */
   position?(event: SseEvent): void
-  /** A complete answer without (further) messages; `body` is what was not JSON-RPC, shortened. */
-  end(status: number, body: string): void
+  /** The answer is complete. What else was in it is not told: an error page may repeat the secrets that it was sent. */
+  end(status: number): void
   fail(error: SallyportError): void
 }
 
@@ -63,33 +63,32 @@ export class MessageReader implements HttpAnswer {
     const [first] = this.#chunks
     const body = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks)
     this.#chunks = []
-    const delivered = body.length > 0 && this.#deliver(body)
-    this.#listener.end(this.#status, delivered ? '' : body.toString('utf8', 0, 200))
+    if (body.length > 0) this.#deliver(body)
+    this.#listener.end(this.#status)
   }
 
   fail(error: SallyportError): void {
     if (!this.#failed) this.#listener.fail(error)
   }
 
-  /** False if there is no message in it. */
-  #deliver(data: Buffer): boolean {
+  #deliver(data: Buffer): void {
     const text = data.toString('latin1')
     const scan = scanMessage(text)
-    if (scan !== undefined) return this.#deliverOne(data, scan)
+    if (scan !== undefined) {
+      this.#deliverOne(data, scan)
+      return
+    }
     // what stands inside a list inside a list is no message
     const elements = text.trimStart().startsWith('[') ? scanArray(text) : undefined
-    let found = false
     for (const [start, end] of elements ?? []) {
       const element = scanMessage(text.slice(start, end))
-      if (element !== undefined) found = this.#deliverOne(data.subarray(start, end), element) || found
+      if (element !== undefined) this.#deliverOne(data.subarray(start, end), element)
     }
-    return found
   }
 
-  #deliverOne(message: Buffer, scan: MessageScan): boolean {
-    if (scan.methodStart < 0 && scan.resultStart < 0 && scan.errorStart < 0) return false
-    this.#listener.message(message, scan, this.#status)
-    return true
+  #deliverOne(message: Buffer, scan: MessageScan): void {
+    if (scan.methodStart >= 0 || scan.resultStart >= 0 || scan.errorStart >= 0)
+      this.#listener.message(message, scan, this.#status)
   }
 
   #fail(message: string): void {

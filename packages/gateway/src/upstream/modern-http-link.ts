@@ -5,7 +5,6 @@ import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
 import { type Abortable, type HttpClient, nothingToAbort } from './http-client.ts'
-import { printable } from './legacy-call-stream.ts'
 import { type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 
@@ -100,9 +99,9 @@ class ModernCallStream implements MessageListener {
     else if (this.#link.settle(this.#call)) this.#call.final(response, scan, statusForClient(status))
   }
 
-  end(status: number, body: string): void {
+  end(status: number): void {
     if (status === 200) this.#fail('ended its answer before the response')
-    else this.#fail(`answered HTTP ${status}${body === '' ? '' : ` (${printable(body)})`}`)
+    else this.#fail(`answered HTTP ${status}`)
   }
 
   fail(error: SallyportError): void {

@@ -2,7 +2,7 @@
  * The name of a member that an object in the message has twice, at any depth; `undefined` if there is none. RFC 8259
  * section 4 leaves open which of the two counts, so two readers may see two messages.
  *
- * `text` must be valid JSON, decoded as latin1 or not: names are compared as they are written once escapes are undone.
+ * `text` must be valid JSON, decoded as UTF-8: names are compared as they read once escapes are undone.
  */
 export function repeatedMember(text: string): string | undefined {
   const open: (Set<string> | undefined)[] = []

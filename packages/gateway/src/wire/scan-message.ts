@@ -172,6 +172,8 @@ class Scanner {
           scan.tokenStart = start
           scan.tokenEnd = end
         }
+        break
+      case 'resultMeta':
     }
     if (key === SUBSCRIPTION_ID) {
       scan.subscriptionStart = start

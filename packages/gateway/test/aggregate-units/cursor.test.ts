@@ -54,7 +54,10 @@ describe('a cursor', () => {
     )
   })
 
-  test.each(['', 'x', '=', 'AAAAAAAAAAAAAAAAAAAAAA', 'W10', '\u{1f600}', 'A'.repeat(100_000)])('%j is none', (text) => {
-    expect(seal.open(text, '')).toBeUndefined()
-  })
+  test.each(['', 'x', '=', 'AAAAAAAAAAAAAAAAAAAAAA', 'W10', '\u{1f600}', 'A'.repeat(100_000)])(
+    '%j is none',
+    (text) => {
+      expect(seal.open(text, '')).toBeUndefined()
+    },
+  )
 })

@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { publicName, serverPart, splitPublicName } from '../../src/aggregate/names.ts'
 
 /** Characters around which the rules turn, and any others. */
-const unit = fc.oneof(fc.constantFrom('a', 'b', '_', '-', '.', '/'), fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }))
+const unit = fc.oneof(
+  fc.constantFrom('a', 'b', '_', '-', '.', '/'),
+  fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+)
 const word = (maxLength: number) => fc.array(unit, { minLength: 1, maxLength }).map((units) => units.join(''))
 const servers = fc.oneof(word(6), word(40))
 const tools = fc.oneof(word(6), word(90))
@@ -28,7 +31,11 @@ describe('public names', () => {
   test('differ for every pair of server and tool', () => {
     fc.assert(
       fc.property(
-        fc.uniqueArray(fc.tuple(servers, tools), { selector: (pair) => JSON.stringify(pair), minLength: 2, maxLength: 30 }),
+        fc.uniqueArray(fc.tuple(servers, tools), {
+          selector: (pair) => JSON.stringify(pair),
+          minLength: 2,
+          maxLength: 30,
+        }),
         (pairs) => {
           const names = pairs.map(([server, tool]) => publicName(server, tool))
           expect(new Set(names).size).toBe(pairs.length)
@@ -47,7 +54,17 @@ describe('public names', () => {
   })
 
   test('of names that only differ in what is not allowed, or behind the cut', () => {
-    const alike = ['a.b', 'a_b', 'a/b', 'a b', 'a:b', 'a\u{1f600}b', 'a\ud83db', `${'x'.repeat(70)}1`, `${'x'.repeat(70)}2`]
+    const alike = [
+      'a.b',
+      'a_b',
+      'a/b',
+      'a b',
+      'a:b',
+      'a\u{1f600}b',
+      'a\ud83db',
+      `${'x'.repeat(70)}1`,
+      `${'x'.repeat(70)}2`,
+    ]
     expect(new Set(alike.map((name) => publicName('s', name))).size).toBe(alike.length)
     const homes = ['a.b', 'a_b', 'a__b', 'a_b_', '_', '__', 'A_b', `${'x'.repeat(30)}1`, `${'x'.repeat(30)}2`]
     expect(new Set(homes.map(serverPart)).size).toBe(homes.length)

@@ -35,15 +35,15 @@ describe('a legacy server over HTTP', () => {
         {
           name: 's',
           tools: ['t'],
-          call: (turn) => {
+          call: async (turn) => {
             callId = turn.message['id']
-            over(turn).event(
+            await over(turn).event(
               'e-1',
               { jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 1 } },
               10,
             )
-            // only what has left can be broken off behind
-            setTimeout(() => (how === 'ends' ? over(turn).endStream() : over(turn).drop()), 20)
+            if (how === 'ends') over(turn).endStream()
+            else over(turn).drop()
             return turn.silence()
           },
         },
@@ -88,9 +88,9 @@ describe('a legacy server over HTTP', () => {
       {
         name: 's',
         tools: ['t'],
-        call: (turn) => {
+        call: async (turn) => {
           callId = turn.message['id']
-          over(turn).event('e-1', undefined, 10)
+          await over(turn).event('e-1', undefined, 10)
           over(turn).endStream()
           return turn.silence()
         },
@@ -128,13 +128,11 @@ describe('a legacy server over HTTP', () => {
     const server = await startScriptedHttp({
       name: 's',
       tools: ['pay', 't'],
-      call: (turn, tool) => {
+      call: async (turn, tool) => {
         if (tool === 't') return text('fine')
-        over(turn).event('e-1', undefined, 10)
-        setTimeout(() => {
-          server.forgetSessions()
-          over(turn).drop()
-        }, 20)
+        await over(turn).event('e-1', undefined, 10)
+        server.forgetSessions()
+        over(turn).drop()
         return turn.silence()
       },
     })
@@ -153,8 +151,8 @@ describe('a legacy server over HTTP', () => {
       {
         name: 's',
         tools: ['t'],
-        call: (turn) => {
-          over(turn).event('e-1', undefined, 1)
+        call: async (turn) => {
+          await over(turn).event('e-1', undefined, 1)
           over(turn).endStream()
           return turn.silence()
         },
@@ -307,8 +305,8 @@ describe('a legacy server over HTTP', () => {
   })
 
   it.each([
-    [500, 'oops', 'answered HTTP 500 (oops)'],
-    [403, '<p>\ngo away</p>\r\n', 'answered HTTP 403 (<p> go away</p>)'],
+    [500, 'oops', 'answered HTTP 500'],
+    [403, '<p>\ngo away</p>\r\n', 'answered HTTP 403'],
     [302, '', 'answered HTTP 302'],
   ])('that answers %s gives an error that says so', async (status, body, message) => {
     const server = await startScriptedHttp(

@@ -19,8 +19,8 @@ export interface HttpLink extends Link {
 
 /** A turn over HTTP, and what can be done to its connection. */
 export interface HttpTurn extends Turn {
-  /** Sends an event with an id, or only an id if there is no message. */
-  event(id: string, message?: Json, retryMs?: number): void
+  /** Sends an event with an id, or only an id if there is no message; resolves when it has left. */
+  event(id: string, message?: Json, retryMs?: number): Promise<void>
   /** Ends the answer before the response came. */
   endStream(): void
   /** Breaks the connection. */
@@ -138,7 +138,8 @@ export async function startScriptedHttp(
       event(id, sent, retryMs) {
         stream(response)
         if (retryMs !== undefined) response.write(`retry: ${retryMs}\n`)
-        response.write(`id: ${id}\ndata: ${sent === undefined ? '' : JSON.stringify(sent)}\n\n`)
+        const event = `id: ${id}\ndata: ${sent === undefined ? '' : JSON.stringify(sent)}\n\n`
+        return new Promise((resolve) => response.write(event, () => resolve()))
       },
       endStream() {
         stream(response)

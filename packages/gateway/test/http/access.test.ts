@@ -39,7 +39,10 @@ const as = (subject: string, request: { headers: Record<string, string>; body: s
 })
 
 describe('Host and Origin', () => {
-  const call = (headers: Record<string, string>) => ({ ...modern('tools/list'), headers: { ...modern('tools/list').headers, ...ada, ...headers } })
+  const call = (headers: Record<string, string>) => ({
+    ...modern('tools/list'),
+    headers: { ...modern('tools/list').headers, ...ada, ...headers },
+  })
 
   test.each([
     ['evil.example.com', undefined],
@@ -65,7 +68,10 @@ describe('Host and Origin', () => {
     ['evil.example.com', 'http://127.0.0.1'],
   ])('Host %j, Origin %j: 403 before anything else', async (host, origin) => {
     for (const method of ['POST', 'GET', 'DELETE', 'OPTIONS']) {
-      const answer = await send(local.url, { ...call({ host, ...(origin !== undefined && { origin }) }), method })
+      const answer = await send(local.url, {
+        ...call({ host, ...(origin !== undefined && { origin }) }),
+        method,
+      })
       expect(answer.status).toBe(403)
       expect(answer.headers['access-control-allow-origin']).toBeUndefined()
       expect(at(answer.json, 'error', 'code')).toBe(-32600)
@@ -101,8 +107,12 @@ describe('Host and Origin', () => {
   })
 
   test('a request without Host', async () => {
-    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 400/)
-    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')).toMatch(/^HTTP\/1\.1 40[03]/)
+    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 400/,
+    )
+    expect(await sendRaw(local.port, 'POST /mcp HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 40[03]/,
+    )
     expect(await sendRaw(local.port, 'POST /mcp HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 403/)
     const two = 'POST /mcp HTTP/1.1\r\nHost: evil.example.com\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n'
     expect(await sendRaw(local.port, two)).toMatch(/^HTTP\/1\.1 40[03]/)
@@ -126,7 +136,11 @@ describe('Host and Origin', () => {
     })
     expect(answer.headers['access-control-allow-methods']).toContain('DELETE')
     expect(answer.headers['access-control-allow-credentials']).toBeUndefined()
-    const refusal = await send(local.at('m'), { method: 'POST', headers: { ...jsonHeaders, origin: 'http://localhost' }, body: '{' })
+    const refusal = await send(local.at('m'), {
+      method: 'POST',
+      headers: { ...jsonHeaders, origin: 'http://localhost' },
+      body: '{',
+    })
     expect(refusal.status).toBe(401)
     expect(refusal.headers['access-control-expose-headers']).toContain('www-authenticate')
   })
@@ -155,22 +169,34 @@ describe('who is not let in', () => {
     expect(at(single.json, 'error', 'data', 'code')).toBe('ERR_UNAUTHENTICATED')
     expect(at(single.json, 'id')).toBeUndefined()
     const all = await send(local.url, callTool('echo'))
-    expect(all.headers['www-authenticate']).toContain(`"${local.origin}/.well-known/oauth-protected-resource/mcp"`)
+    expect(all.headers['www-authenticate']).toContain(
+      `"${local.origin}/.well-known/oauth-protected-resource/mcp"`,
+    )
     const host = { host: 'mcp.example.com' }
-    const outside = await send(`${published.origin}/gate/mcp/m`, { ...callTool('echo'), headers: { ...callTool('echo').headers, ...host } })
+    const outside = await send(`${published.origin}/gate/mcp/m`, {
+      ...callTool('echo'),
+      headers: { ...callTool('echo').headers, ...host },
+    })
     expect(outside.headers['www-authenticate']).toBe(
       'Bearer resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/gate/mcp/m"',
     )
   })
 
   test('with a status and an error of the right kind', async () => {
-    const invalid = await challenged({ status: 401, error: 'invalid_token', description: 'expired "now"\r\nX-Evil: 1' })
+    const invalid = await challenged({
+      status: 401,
+      error: 'invalid_token',
+      description: 'expired "now"\r\nX-Evil: 1',
+    })
     expect(invalid.status).toBe(401)
     expect(invalid.headers['www-authenticate']).toBe(
       'Bearer error="invalid_token", error_description="expired \'now\'\'\'X-Evil: 1"',
     )
     expect(invalid.headers['x-evil']).toBeUndefined()
-    const scopes = await challenged({ status: 403, error: 'insufficient_scope', scopes: ['a', 'b'] }, { metadata })
+    const scopes = await challenged(
+      { status: 403, error: 'insufficient_scope', scopes: ['a', 'b'] },
+      { metadata },
+    )
     expect(scopes.status).toBe(403)
     expect(scopes.headers['www-authenticate']).toMatch(
       /^Bearer error="insufficient_scope", scope="a b", resource_metadata="http:/,
@@ -237,7 +263,8 @@ describe('protected resource metadata (RFC 9728)', () => {
   })
 
   test('with a public URL the resource is that URL', async () => {
-    const get = (from: string) => send(published.origin + from, { method: 'GET', headers: { host: 'mcp.example.com' } })
+    const get = (from: string) =>
+      send(published.origin + from, { method: 'GET', headers: { host: 'mcp.example.com' } })
     const resource = 'https://mcp.example.com/gate/mcp'
     expect(at((await get(`${path}/gate/mcp`)).json, 'resource')).toBe(resource)
     expect(at((await get(`${path}/gate/mcp/m`)).json, 'resource')).toBe(`${resource}/m`)
@@ -258,7 +285,10 @@ describe('protected resource metadata (RFC 9728)', () => {
       expect(answer.headers.allow).toContain('GET')
     }
     expect((await send(local.origin + path, { method: 'HEAD' })).status).toBe(200)
-    const preflight = await send(local.origin + path, { method: 'OPTIONS', headers: { origin: 'http://localhost:1' } })
+    const preflight = await send(local.origin + path, {
+      method: 'OPTIONS',
+      headers: { origin: 'http://localhost:1' },
+    })
     expect(preflight.status).toBe(204)
     expect(preflight.headers['access-control-allow-origin']).toBe('http://localhost:1')
   })
@@ -283,8 +313,13 @@ describe('what a request has to look like', () => {
     ['//mcp/m', 404],
   ])('the path %s: %i', async (path, status) => {
     const { headers, body } = as('ada', modern('tools/list'))
-    const lines = Object.entries({ ...headers, 'content-length': String(body.length) }).map(([name, value]) => `${name}: ${value}`)
-    const text = await sendRaw(local.port, `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
+    const lines = Object.entries({ ...headers, 'content-length': String(body.length) }).map(
+      ([name, value]) => `${name}: ${value}`,
+    )
+    const text = await sendRaw(
+      local.port,
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${lines.join('\r\n')}\r\n\r\n${body}`,
+    )
     expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   })
 
@@ -295,7 +330,10 @@ describe('what a request has to look like', () => {
   })
 
   test('GET without a session: 405', async () => {
-    const answer = await send(local.at('m'), { method: 'GET', headers: { ...ada, accept: 'text/event-stream' } })
+    const answer = await send(local.at('m'), {
+      method: 'GET',
+      headers: { ...ada, accept: 'text/event-stream' },
+    })
     expect(answer.status).toBe(405)
   })
 
@@ -309,7 +347,10 @@ describe('what a request has to look like', () => {
     ['application/json;charset=utf-8', 200],
   ])('Content-Type %j: %i', async (type, status) => {
     const request = as('ada', modern('tools/list'))
-    expect((await send(local.at('m'), { ...request, headers: { ...request.headers, 'content-type': type } })).status).toBe(status)
+    expect(
+      (await send(local.at('m'), { ...request, headers: { ...request.headers, 'content-type': type } }))
+        .status,
+    ).toBe(status)
   })
 
   test.each([
@@ -320,25 +361,47 @@ describe('what a request has to look like', () => {
     ['text/*, application/*', 200],
   ])('Accept %j: %i', async (accept, status) => {
     const request = as('ada', modern('tools/list'))
-    expect((await send(local.at('m'), { ...request, headers: { ...request.headers, accept } })).status).toBe(status)
-    const opening = { headers: { ...jsonHeaders, ...ada, accept }, body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }) }
+    expect((await send(local.at('m'), { ...request, headers: { ...request.headers, accept } })).status).toBe(
+      status,
+    )
+    const opening = {
+      headers: { ...jsonHeaders, ...ada, accept },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }),
+    }
     expect((await send(local.at('l'), opening)).status).toBe(status === 406 ? 406 : 400)
   })
 
   test('a client that takes streams only gets a stream', async () => {
     const request = as('ada', callTool('echo'))
-    const answer = await send(local.at('m'), { ...request, headers: { ...request.headers, accept: 'text/event-stream' } })
+    const answer = await send(local.at('m'), {
+      ...request,
+      headers: { ...request.headers, accept: 'text/event-stream' },
+    })
     expect(answer.headers['content-type']).toBe('text/event-stream')
     expect(answer.text).toContain('"result"')
   })
 
   test('headers beyond the limit: 431', async () => {
-    const own = await startGateway({ servers: servers(), limits: { headerBytes: 8_000 } }, { maxHeaderSize: 65_536 })
-    const with_ = (bytes: number) => send(own.at('m'), { ...modern('tools/list'), headers: { ...modern('tools/list').headers, 'x-pad': 'x'.repeat(bytes) } })
+    const own = await startGateway(
+      { servers: servers(), limits: { headerBytes: 8_000 } },
+      { maxHeaderSize: 65_536 },
+    )
+    const with_ = (bytes: number) =>
+      send(own.at('m'), {
+        ...modern('tools/list'),
+        headers: { ...modern('tools/list').headers, 'x-pad': 'x'.repeat(bytes) },
+      })
     expect((await with_(6_000)).status).toBe(200)
     expect((await with_(8_000)).status).toBe(431)
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`x-${index}`, 'x'.repeat(20)]))
-    expect((await send(own.at('m'), { ...modern('tools/list'), headers: { ...modern('tools/list').headers, ...many } })).status).toBe(431)
+    expect(
+      (
+        await send(own.at('m'), {
+          ...modern('tools/list'),
+          headers: { ...modern('tools/list').headers, ...many },
+        })
+      ).status,
+    ).toBe(431)
     await own.close()
   })
 })
@@ -384,14 +447,20 @@ describe('streams of one caller', () => {
     const { ['mcp-method']: _, ...incomplete } = good.headers
     for (let count = 0; count < 3; count++) {
       expect((await send(own.at('m'), { ...good, headers: incomplete })).status).toBe(400)
-      expect((await send(own.at('m'), { ...good, headers: { ...good.headers, accept: 'x/y' } })).status).toBe(406)
+      expect((await send(own.at('m'), { ...good, headers: { ...good.headers, accept: 'x/y' } })).status).toBe(
+        406,
+      )
     }
     expect((await send(own.at('m'), good)).status).toBe(200)
     await own.close()
   })
 
   test('sessions of one caller are counted as well', async () => {
-    const own = await startGateway({ servers: servers(), limits: { sessionsPerPrincipal: 2 }, authenticate: namedCallers() })
+    const own = await startGateway({
+      servers: servers(),
+      limits: { sessionsPerPrincipal: 2 },
+      authenticate: namedCallers(),
+    })
     const first = await openSession(own.at('l'), { headers: ada })
     await openSession(own.at('l'), { headers: ada })
     await expect(openSession(own.at('l'), { headers: ada })).rejects.toThrow('HTTP 429')
@@ -423,7 +492,8 @@ describe('streams of one caller', () => {
 
 test('liveness and readiness answer everybody', async () => {
   const own = await startGateway({ servers: servers(), authenticate: namedCallers() })
-  const get = (path: string) => send(own.origin + path, { method: 'GET', headers: { host: 'probe.internal' } })
+  const get = (path: string) =>
+    send(own.origin + path, { method: 'GET', headers: { host: 'probe.internal' } })
   expect([(await get('/livez')).status, (await get('/readyz')).status]).toEqual([200, 200])
   await own.gateway.close({ deadlineMs: 0 })
   expect([(await get('/livez')).status, (await get('/readyz')).status]).toEqual([503, 503])

@@ -19,11 +19,18 @@ interface Place {
 }
 
 /** `m` and `l` together, `m` alone: the aggregated endpoint of the modern era needs modern servers only. */
-async function setUp(audit: AuditRecorder, handle?: (exchange: Exchange) => void, only?: 'm'): Promise<Place> {
+async function setUp(
+  audit: AuditRecorder,
+  handle?: (exchange: Exchange) => void,
+  only?: 'm',
+): Promise<Place> {
   const options = handle === undefined ? {} : { handle }
   const modernServer = await startHandmade(options)
   const legacyServer = await startHandmade({ ...options, era: 'legacy' })
-  const servers = { m: { url: modernServer.url }, ...(only === undefined && { l: { url: legacyServer.url } }) }
+  const servers = {
+    m: { url: modernServer.url },
+    ...(only === undefined && { l: { url: legacyServer.url } }),
+  }
   const running = await startGateway({ servers, audit, authenticate: namedCallers() })
   cleanUp.push(modernServer, legacyServer, running)
   await running.gateway.ready()
@@ -113,8 +120,13 @@ describe('what is recorded', () => {
     await session.request('tools/call', { name: 'x', _meta: { progressToken: 1 } })
     await session.post({ jsonrpc: '2.0', id: 5, result: {} })
     await session.post({ jsonrpc: '2.0', id: 6, result: {} })
-    await until(() => legacyServer.arrived.some(({ text }) => text.includes('"result"')), 'the answer went on')
-    const seen = audit.entries().map(({ intent, outcome }) => [intent.from, intent.kind, intent.method ?? '', outcome?.status])
+    await until(
+      () => legacyServer.arrived.some(({ text }) => text.includes('"result"')),
+      'the answer went on',
+    )
+    const seen = audit
+      .entries()
+      .map(({ intent, outcome }) => [intent.from, intent.kind, intent.method ?? '', outcome?.status])
     expect(seen).toEqual(
       expect.arrayContaining([
         ['client', 'request', 'initialize', 'ok'],
@@ -140,13 +152,32 @@ describe('what is recorded', () => {
       [{ headers: { ...headers, host: 'evil.example.com' }, body }, { kind: 'invalid' }, 403],
       [{ headers, body, url: `${running.origin}/nowhere` }, { kind: 'invalid' }, 404],
       [{ headers, body: '', method: 'PUT' }, { kind: 'invalid' }, 405],
-      [{ headers: { ...headers, 'content-type': 'x/y' }, body }, { kind: 'invalid', principal: expect.objectContaining({ subject: 'ada' }) }, 415],
-      [{ headers, body: '{' }, { kind: 'invalid', principal: expect.objectContaining({ subject: 'ada' }), bytes: 1 }, -32700],
-      [{ headers: { ...headers, accept: 'x/y' }, body }, { kind: 'request', method: 'tools/call', requestId: 9 }, -32600],
+      [
+        { headers: { ...headers, 'content-type': 'x/y' }, body },
+        { kind: 'invalid', principal: expect.objectContaining({ subject: 'ada' }) },
+        415,
+      ],
+      [
+        { headers, body: '{' },
+        { kind: 'invalid', principal: expect.objectContaining({ subject: 'ada' }), bytes: 1 },
+        -32700,
+      ],
+      [
+        { headers: { ...headers, accept: 'x/y' }, body },
+        { kind: 'request', method: 'tools/call', requestId: 9 },
+        -32600,
+      ],
       [{ headers: { ...headers, 'mcp-name': 'x' }, body }, { kind: 'request', method: 'tools/call' }, -32020],
       [{ ...as(callTool('unknown')) }, { kind: 'request', method: 'tools/call' }, -32602],
       [{ ...as(modern('what/ever')) }, { kind: 'request', method: 'what/ever' }, -32601],
-      [{ headers: { ...jsonHeaders, ...ada, 'mcp-session-id': 'x' }, body: JSON.stringify({ jsonrpc: '2.0', id: 9, method: 'ping' }) }, { kind: 'request', method: 'ping', era: 'legacy' }, 404],
+      [
+        {
+          headers: { ...jsonHeaders, ...ada, 'mcp-session-id': 'x' },
+          body: JSON.stringify({ jsonrpc: '2.0', id: 9, method: 'ping' }),
+        },
+        { kind: 'request', method: 'ping', era: 'legacy' },
+        404,
+      ],
     ]
     let count = 0
     for (const [{ url = running.url, ...request }, intent, code] of cases) {
@@ -191,9 +222,11 @@ describe('a recorder that does not take an intent', () => {
       await together.request('tools/call', { name: 'l__echo' }),
       await together.request('tools/list'),
       await together.request('ping'),
-      await together.request('resources/read', { uri: 'test://x' }),
       await together.request('logging/setLevel', { level: 'info' }),
-      await send(running.at('l'), { headers: { ...jsonHeaders, ...ada }, body: JSON.stringify(initialize()) }),
+      await send(running.at('l'), {
+        headers: { ...jsonHeaders, ...ada },
+        body: JSON.stringify(initialize()),
+      }),
       await send(running.url, { headers: { ...jsonHeaders, ...ada }, body: JSON.stringify(initialize()) }),
     ]
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 503))
@@ -218,7 +251,11 @@ describe('a recorder that does not take an intent', () => {
     ]) {
       const logger = collectingLogger()
       const upstream = await startHandmade()
-      const running = await startGateway({ servers: { m: { url: upstream.url } }, audit: { begin: () => ({ end }) }, logger })
+      const running = await startGateway({
+        servers: { m: { url: upstream.url } },
+        audit: { begin: () => ({ end }) },
+        logger,
+      })
       cleanUp.push(upstream, running)
       await running.gateway.ready()
       expect((await send(running.at('m'), callTool('echo'))).status).toBe(200)
@@ -239,7 +276,11 @@ describe('a recorder that takes its time', () => {
       begin: (intent) =>
         new Promise<AuditTicket>((resolve) => {
           const outcomes: CallOutcome[] = []
-          kept.push({ intent, outcomes, proceed: () => resolve({ end: (outcome) => void outcomes.push(outcome) }) })
+          kept.push({
+            intent,
+            outcomes,
+            proceed: () => resolve({ end: (outcome) => void outcomes.push(outcome) }),
+          })
         }),
     }
     return { recorder, kept }
@@ -283,12 +324,13 @@ describe('a secret that passes through', () => {
     const { key, id, hash } = generateApiKey()
     const upstream = await startHandmade({
       handle: (exchange) => {
-        const everything = `${JSON.stringify(exchange.headers)} ${exchange.text}`
+        const everything = `${exchange.headers.authorization} ${JSON.stringify(exchange.headers)} ${exchange.text}`
         const name = at(exchange.message, 'params', 'name')
-        if (name === 'page') exchange.write(500, `<h1>Error</h1><pre>${everything}</pre>`, { 'content-type': 'text/html' })
+        if (name === 'page') exchange.write(500, `<pre>${everything}</pre>`, { 'content-type': 'text/html' })
         else if (name === 'text') exchange.write(200, everything, { 'content-type': 'text/plain' })
         else if (name === 'torn') exchange.response.destroy()
-        else if (name === 'challenge') exchange.write(401, everything, { 'www-authenticate': `Bearer error="${canary}"` })
+        else if (name === 'challenge')
+          exchange.write(401, everything, { 'www-authenticate': `Bearer error="${canary}"` })
         else if (name === 'other-id') exchange.write(200, '{"jsonrpc":"2.0","id":"other","result":{}}')
         else if (name === 'event') {
           exchange.response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -299,7 +341,10 @@ describe('a secret that passes through', () => {
     const running = await startGateway({
       servers: {
         m: { url: `${upstream.url}?token=${canary}`, headers: { 'x-config': canary } },
-        gone: { url: `http://user:${canary}@127.0.0.1:1/mcp?token=${canary}`, headers: { 'x-config': canary } },
+        gone: {
+          url: `http://user:${canary}@127.0.0.1:1/mcp?token=${canary}`,
+          headers: { 'x-config': canary },
+        },
       },
       audit,
       logger,
@@ -318,12 +363,30 @@ describe('a secret that passes through', () => {
       const request = callTool(name, { password: canary })
       await seen(running.at('m'), { ...request, headers: { ...request.headers, ...authorized } })
       await seen(running.at('gone'), { ...request, headers: { ...request.headers, ...authorized } })
-      await seen(running.at('m'), { ...request, headers: { ...request.headers, authorization: `Bearer ${canary}` } })
-      await seen(running.at('m'), { ...request, headers: { ...request.headers, 'x-api-key': `spk_${canary}` } })
-      await seen(running.at('m'), { ...request, headers: { ...request.headers, ...authorized, 'mcp-name': canary } })
-      await seen(running.at('m'), { headers: { ...request.headers, ...authorized }, body: `${request.body}${canary}` })
-      await seen(running.at('m'), { headers: { ...request.headers, ...authorized }, body: request.body.replace('"2.0"', `"${canary}"`) })
-      await seen(running.at('m'), { headers: { ...request.headers, ...authorized, 'mcp-session-id': canary, 'mcp-protocol-version': canary }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })
+      await seen(running.at('m'), {
+        ...request,
+        headers: { ...request.headers, authorization: `Bearer ${canary}` },
+      })
+      await seen(running.at('m'), {
+        ...request,
+        headers: { ...request.headers, 'x-api-key': `spk_${canary}` },
+      })
+      await seen(running.at('m'), {
+        ...request,
+        headers: { ...request.headers, ...authorized, 'mcp-name': canary },
+      })
+      await seen(running.at('m'), {
+        headers: { ...request.headers, ...authorized },
+        body: `${request.body}${canary}`,
+      })
+      await seen(running.at('m'), {
+        headers: { ...request.headers, ...authorized },
+        body: request.body.replace('"2.0"', `"${canary}"`),
+      })
+      await seen(running.at('m'), {
+        headers: { ...request.headers, ...authorized, 'mcp-session-id': canary },
+        body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+      })
     }
     expect(upstream.arrived.some(({ headers }) => headers.authorization === `Bearer ${canary}`)).toBe(true)
     const written = [JSON.stringify(audit.entries()), JSON.stringify(logger.lines), ...answers]
@@ -336,7 +399,13 @@ describe('a secret that passes through', () => {
   test('the answer of a server itself is not touched', async () => {
     const audit = createMemoryAuditRecorder()
     const { running } = await setUp(audit)
-    const reader = await openEvents(running.at('m'), as({ ...callTool('echo', { word: 'swordfish' }), headers: { ...callTool('echo').headers, accept: 'text/event-stream' } }))
+    const reader = await openEvents(
+      running.at('m'),
+      as({
+        ...callTool('echo', { word: 'swordfish' }),
+        headers: { ...callTool('echo').headers, accept: 'text/event-stream' },
+      }),
+    )
     expect(JSON.stringify((await reader.message())?.json)).toContain('swordfish')
     expect(JSON.stringify(audit.entries())).not.toContain('swordfish')
     expect(envelope).toBeDefined()

@@ -177,7 +177,10 @@ describe('ids come back as they were written', () => {
     const mismatch = await send(url, withBody(modern('tools/list'), request('prompts/list', id, '{}')))
     expect(mismatch.status).toBe(400)
     expect(idIn(mismatch.text)).toBe(id)
-    const twice = await send(url, withBody(modern('a'), `{"jsonrpc":"2.0","id":${id},"method":"a","a":1,"a":2}`))
+    const twice = await send(
+      url,
+      withBody(modern('a'), `{"jsonrpc":"2.0","id":${id},"method":"a","a":1,"a":2}`),
+    )
     expect(idIn(twice.text)).toBe(id)
     const lost = await send(url, {
       headers: { ...jsonHeaders, 'mcp-session-id': 'none' },
@@ -218,9 +221,13 @@ describe('names that mean something to JavaScript', () => {
   })
 
   test('survive in the params of a handshake and of a completion', async () => {
-    const session = await openSession(running.at('l'), { capabilities: { ['__proto__x']: {}, experimental: {} } })
+    const session = await openSession(running.at('l'), {
+      capabilities: { ['__proto__x']: {}, experimental: {} },
+    })
     const ref = '{"type":"ref/prompt","name":"p","__proto__":{"x":1}}'
-    await session.post(`{"jsonrpc":"2.0","id":3,"method":"completion/complete","params":{"ref":${ref},"argument":{"name":"a","value":"b"}}}`)
+    await session.post(
+      `{"jsonrpc":"2.0","id":3,"method":"completion/complete","params":{"ref":${ref},"argument":{"name":"a","value":"b"}}}`,
+    )
     expect(legacyServer.arrived.at(-1)?.text).toContain(ref)
   })
 })
@@ -271,7 +278,10 @@ describe('bodies that are too large', () => {
   })
 
   test('a body at the limit is taken, one byte more is not', async () => {
-    const small = await startGateway({ servers: { m: { url: modernServer.url } }, limits: { bodyBytes: 1_000 } })
+    const small = await startGateway({
+      servers: { m: { url: modernServer.url } },
+      limits: { bodyBytes: 1_000 },
+    })
     try {
       const fill = (bytes: number) => {
         const base = callTool('echo', { pad: '' }).body
@@ -281,7 +291,9 @@ describe('bodies that are too large', () => {
       expect((await send(small.at('m'), fill(1_001))).status).toBe(413)
       const chunked = { 'transfer-encoding': 'chunked' }
       const long = fill(1_001)
-      expect((await send(small.at('m'), { ...long, headers: { ...long.headers, ...chunked } })).status).toBe(413)
+      expect((await send(small.at('m'), { ...long, headers: { ...long.headers, ...chunked } })).status).toBe(
+        413,
+      )
     } finally {
       await small.close()
     }

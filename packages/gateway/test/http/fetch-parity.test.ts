@@ -10,7 +10,11 @@ let modernServer: HandmadeUpstream
 let legacyServer: HandmadeUpstream
 let overNode: RunningGateway
 let overFetch: RunningGateway
-const progress = { jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: 't', progress: 1 } }
+const progress = {
+  jsonrpc: '2.0',
+  method: 'notifications/progress',
+  params: { progressToken: 't', progress: 1 },
+}
 
 function act(exchange: Exchange): void {
   if (at(exchange.message, 'id') === undefined) exchange.response.writeHead(202).end()
@@ -67,7 +71,10 @@ const compared = [
   'x-accel-buffering',
 ]
 
-async function throughNode(path: string, outgoing: Outgoing): Promise<Seen & { session: string | undefined }> {
+async function throughNode(
+  path: string,
+  outgoing: Outgoing,
+): Promise<Seen & { session: string | undefined }> {
   const answer = await send(overNode.origin + path, outgoing)
   const session = answer.headers['mcp-session-id']
   return {
@@ -78,8 +85,13 @@ async function throughNode(path: string, outgoing: Outgoing): Promise<Seen & { s
   }
 }
 
-async function throughFetch(path: string, { method = 'POST', headers = {}, body }: Outgoing): Promise<Seen & { session: string | undefined }> {
-  const list = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, one]))
+async function throughFetch(
+  path: string,
+  { method = 'POST', headers = {}, body }: Outgoing,
+): Promise<Seen & { session: string | undefined }> {
+  const list = Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().map((one): [string, string] => [name, one]),
+  )
   const bytes = body === undefined ? null : typeof body === 'string' ? body : new Uint8Array(body)
   const response = await overFetch.gateway.fetch(
     new Request(`http://${host}${path}`, { method, headers: list, ...(bytes !== null && { body: bytes }) }),
@@ -98,13 +110,32 @@ const streaming = modern('tools/call', { name: 'streaming', _meta: { ...envelope
 const requests: [string, string, Outgoing][] = [
   ['a call', '/mcp/m', as(call)],
   ['a call that streams', '/mcp/m', as(streaming)],
-  ['a stream for who takes nothing else', '/mcp/m', as({ ...call, headers: { ...call.headers, accept: 'text/event-stream' } })],
+  [
+    'a stream for who takes nothing else',
+    '/mcp/m',
+    as({ ...call, headers: { ...call.headers, accept: 'text/event-stream' } }),
+  ],
   ['a list of everything', '/mcp', as(modern('tools/list'))],
   ['a call to a legacy server', '/mcp/l', as(call)],
   ['nobody', '/mcp/m', { ...call, headers: { ...call.headers, host } }],
-  ['a foreign page', '/mcp/m', as({ ...call, headers: { ...call.headers, origin: 'https://evil.example.com' } })],
-  ['our own page', '/mcp/m', as({ ...call, headers: { ...call.headers, origin: 'http://gateway.example.com' } })],
-  ['a preflight', '/mcp/m', as({ method: 'OPTIONS', headers: { origin: 'http://gateway.example.com', 'access-control-request-headers': 'x-a' } })],
+  [
+    'a foreign page',
+    '/mcp/m',
+    as({ ...call, headers: { ...call.headers, origin: 'https://evil.example.com' } }),
+  ],
+  [
+    'our own page',
+    '/mcp/m',
+    as({ ...call, headers: { ...call.headers, origin: 'http://gateway.example.com' } }),
+  ],
+  [
+    'a preflight',
+    '/mcp/m',
+    as({
+      method: 'OPTIONS',
+      headers: { origin: 'http://gateway.example.com', 'access-control-request-headers': 'x-a' },
+    }),
+  ],
   ['metadata', '/.well-known/oauth-protected-resource/mcp/m', { method: 'GET', headers: { host } }],
   ['no metadata', '/.well-known/oauth-protected-resource/other', { method: 'GET', headers: { host } }],
   ['nowhere', '/other', as(call)],
@@ -118,10 +149,28 @@ const requests: [string, string, Outgoing][] = [
   ['another type', '/mcp/m', as({ ...call, headers: { ...call.headers, 'content-type': 'text/plain' } })],
   ['another method', '/mcp/m', as({ method: 'PUT', headers: {} })],
   ['a GET without session', '/mcp/m', as({ method: 'GET', headers: { accept: 'text/event-stream' } })],
-  ['a header that does not match', '/mcp/m', as({ ...call, headers: { ...call.headers, 'mcp-name': 'other' } })],
+  [
+    'a header that does not match',
+    '/mcp/m',
+    as({ ...call, headers: { ...call.headers, 'mcp-name': 'other' } }),
+  ],
   ['two names', '/mcp/m', as({ ...call, headers: { ...call.headers, 'mcp-name': ['plain', 'plain'] } })],
-  ['an unknown session', '/mcp/l', as({ headers: { ...jsonHeaders, 'mcp-session-id': 'x' }, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' })],
-  ['a notification', '/mcp/m', as({ ...call, body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/x', params: { _meta: envelope } }) })],
+  [
+    'an unknown session',
+    '/mcp/l',
+    as({
+      headers: { ...jsonHeaders, 'mcp-session-id': 'x' },
+      body: '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    }),
+  ],
+  [
+    'a notification',
+    '/mcp/m',
+    as({
+      ...call,
+      body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/x', params: { _meta: envelope } }),
+    }),
+  ],
   ['nothing acceptable', '/mcp/m', as({ ...call, headers: { ...call.headers, accept: 'x/y' } })],
   ['liveness', '/livez', { method: 'GET', headers: {} }],
 ]
@@ -142,7 +191,12 @@ describe('the fetch handler and the node handler give the same answers', () => {
       return [
         opened,
         await post({ jsonrpc: '2.0', method: 'notifications/initialized' }),
-        await post({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'streaming', _meta: { progressToken: 't' } } }),
+        await post({
+          jsonrpc: '2.0',
+          id: 1,
+          method: 'tools/call',
+          params: { name: 'streaming', _meta: { progressToken: 't' } },
+        }),
         await post({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'plain' } }),
         await post({ jsonrpc: '2.0', id: 99, result: {} }),
         await through('/mcp/l', as({ method: 'DELETE', headers })),
@@ -155,7 +209,12 @@ describe('the fetch handler and the node handler give the same answers', () => {
 
 describe('the fetch handler by itself', () => {
   const request = (init: RequestInit = {}) =>
-    new Request(`http://${host}/mcp/m`, { method: 'POST', headers: { ...call.headers, ...ada }, body: call.body, ...init })
+    new Request(`http://${host}/mcp/m`, {
+      method: 'POST',
+      headers: { ...call.headers, ...ada },
+      body: call.body,
+      ...init,
+    })
 
   test('hanging up cancels, by the signal and by the body', async () => {
     const held: Exchange[] = []
@@ -169,7 +228,14 @@ describe('the fetch handler by itself', () => {
     await until(() => held.length === 1, 'the call arrived')
     aborter.abort()
     await until(() => held[0]?.hungUp === true, 'the server was told')
-    const answering = own.gateway.fetch(new Request('http://localhost/mcp/m', { method: 'POST', headers: streaming.headers, body: streaming.body }), local)
+    const answering = own.gateway.fetch(
+      new Request('http://localhost/mcp/m', {
+        method: 'POST',
+        headers: streaming.headers,
+        body: streaming.body,
+      }),
+      local,
+    )
     await until(() => held.length === 2, 'the second call arrived')
     held[1]?.stream()(progress)
     const response = await answering
@@ -187,7 +253,12 @@ describe('the fetch handler by itself', () => {
       },
     })
     const response = await overFetch.gateway.fetch(
-      new Request(`http://${host}/mcp/m`, { method: 'POST', headers: { ...call.headers, ...ada }, body, duplex: 'half' }),
+      new Request(`http://${host}/mcp/m`, {
+        method: 'POST',
+        headers: { ...call.headers, ...ada },
+        body,
+        duplex: 'half',
+      }),
     )
     expect(response.status).toBe(400)
   })
@@ -202,7 +273,8 @@ describe('the fetch handler by itself', () => {
 
   test('without an address nobody is on this machine', async () => {
     const own = await startGateway({ servers: { m: { url: modernServer.url } } })
-    const here = () => new Request('http://localhost/mcp/m', { method: 'POST', headers: call.headers, body: call.body })
+    const here = () =>
+      new Request('http://localhost/mcp/m', { method: 'POST', headers: call.headers, body: call.body })
     expect((await own.gateway.fetch(here())).status).toBe(403)
     expect((await own.gateway.fetch(here(), { remoteAddress: '10.0.0.1' })).status).toBe(403)
     expect((await own.gateway.fetch(here(), { remoteAddress: '127.0.0.1' })).status).toBe(200)
@@ -220,7 +292,10 @@ describe('behind a body parser, as in Express', () => {
     parse: (request: IncomingMessage & { body?: unknown; originalUrl?: string }, text: string) => void,
     outgoing: Outgoing = call,
   ) {
-    const own = await startGateway({ servers: { m: { url: modernServer.url } }, limits: { bodyBytes: 1_000 } })
+    const own = await startGateway({
+      servers: { m: { url: modernServer.url } },
+      limits: { bodyBytes: 1_000 },
+    })
     const handler: RequestListener = nodeHandler(own.gateway)
     const server = createServer((request: IncomingMessage, response: ServerResponse) => {
       const chunks: Buffer[] = []
@@ -264,7 +339,10 @@ describe('behind a body parser, as in Express', () => {
   })
 
   test('what is too large stays too large', async () => {
-    const answer = await behind((request, text) => (request.body = text), callTool('x', { pad: 'x'.repeat(1_000) }))
+    const answer = await behind(
+      (request, text) => (request.body = text),
+      callTool('x', { pad: 'x'.repeat(1_000) }),
+    )
     expect(answer.status).toBe(413)
   })
 

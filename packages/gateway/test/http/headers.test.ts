@@ -39,7 +39,10 @@ describe('headers that have to repeat the body', () => {
     const { [name]: _, ...headers } = call.headers
     return { ...call, headers }
   }
-  const instead = (headers: Record<string, string | string[]>) => ({ ...call, headers: { ...call.headers, ...headers } })
+  const instead = (headers: Record<string, string | string[]>) => ({
+    ...call,
+    headers: { ...call.headers, ...headers },
+  })
 
   test.each([
     ['another method', instead({ 'mcp-method': 'tools/list' })],
@@ -63,7 +66,10 @@ describe('headers that have to repeat the body', () => {
   ])('%s: -32020, HTTP 400, and the server hears nothing', async (_, request) => {
     for (const url of [running.at('m'), together.url]) {
       const answer = await send(url, request)
-      expect({ status: answer.status, code: at(answer.json, 'error', 'code') }).toEqual({ status: 400, code: -32020 })
+      expect({ status: answer.status, code: at(answer.json, 'error', 'code') }).toEqual({
+        status: 400,
+        code: -32020,
+      })
       expect(at(answer.json, 'id')).toBe(1)
     }
     expect(arrivals()).toEqual([])
@@ -73,7 +79,10 @@ describe('headers that have to repeat the body', () => {
     ['a resource', modern('resources/read', { uri: 'test://a' }), 'test://b'],
     ['a prompt', modern('prompts/get', { name: 'a' }), 'b'],
   ])('the name of %s counts as well', async (_, request, other) => {
-    const answer = await send(running.at('m'), { ...request, headers: { ...request.headers, 'mcp-name': other } })
+    const answer = await send(running.at('m'), {
+      ...request,
+      headers: { ...request.headers, 'mcp-name': other },
+    })
     expect(at(answer.json, 'error', 'code')).toBe(-32020)
     expect(arrivals()).toEqual([])
   })
@@ -81,7 +90,10 @@ describe('headers that have to repeat the body', () => {
   test.each([
     ['blanks around the name', instead({ 'mcp-name': '  echo  ' })],
     ['the name in Base64', instead({ 'mcp-name': '=?base64?ZWNobw==?=' })],
-    ['capitals in the name of a header', { ...call, headers: { ...without('mcp-method').headers, 'MCP-METHOD': 'tools/call' } }],
+    [
+      'capitals in the name of a header',
+      { ...call, headers: { ...without('mcp-method').headers, 'MCP-METHOD': 'tools/call' } },
+    ],
   ])('%s: fine', async (_, request) => {
     expect((await send(running.at('m'), request)).status).toBe(200)
     expect(arrivals()).toHaveLength(1)
@@ -124,7 +136,11 @@ describe('the envelope', () => {
     const body = JSON.stringify({ jsonrpc: '2.0', id: 'x', method: 'tools/list', params })
     for (const url of [running.at('m'), together.url]) {
       const answer = await send(url, { headers, body })
-      expect({ status: answer.status, code: at(answer.json, 'error', 'code'), id: at(answer.json, 'id') }).toEqual({
+      expect({
+        status: answer.status,
+        code: at(answer.json, 'error', 'code'),
+        id: at(answer.json, 'id'),
+      }).toEqual({
         status: 400,
         code: -32602,
         id: 'x',
@@ -161,7 +177,10 @@ describe('the envelope', () => {
   test('a version header that no revision has is refused in the legacy era', async () => {
     const session = await openSession(running.at('l'))
     for (const bad of ['2025-01-01', 'x', '2025-11-25, 2025-06-18', '']) {
-      const answer = await session.post({ jsonrpc: '2.0', id: 1, method: 'ping' }, { 'mcp-protocol-version': bad })
+      const answer = await session.post(
+        { jsonrpc: '2.0', id: 1, method: 'ping' },
+        { 'mcp-protocol-version': bad },
+      )
       expect(answer.status).toBe(400)
     }
   })
@@ -231,7 +250,10 @@ describe('what reaches a server', () => {
       expect((await send(open.at('x'), { ...request, headers })).status).toBe(200)
       check(arrivals()[0])
       expect(arrivals()[0]?.headers).toMatchObject(more)
-      expect((await send(open.url, { ...callTool('x__echo'), headers: { ...headers, 'mcp-name': 'x__echo' } })).status).toBe(200)
+      expect(
+        (await send(open.url, { ...callTool('x__echo'), headers: { ...headers, 'mcp-name': 'x__echo' } }))
+          .status,
+      ).toBe(200)
       check(arrivals()[1])
     } finally {
       await open.close()
@@ -260,7 +282,10 @@ describe('what reaches a server', () => {
     const request = callTool('echo')
     const headers = { ...request.headers, 'mcp-param-region': '', 'mcp-param-x': '=?base64?SGVsbG8=?=' }
     expect((await send(running.at('m'), { ...request, headers })).status).toBe(200)
-    expect(arrivals()[0]?.headers).toMatchObject({ 'mcp-param-region': '', 'mcp-param-x': '=?base64?SGVsbG8=?=' })
+    expect(arrivals()[0]?.headers).toMatchObject({
+      'mcp-param-region': '',
+      'mcp-param-x': '=?base64?SGVsbG8=?=',
+    })
   })
 })
 
@@ -274,7 +299,10 @@ describe('the trace', () => {
     ['as it should be', good, good],
   ])('in _meta: %s', async (_, traceparent, expected) => {
     const request = callTool('echo')
-    const params = { name: 'echo', _meta: { ...envelope, traceparent, tracestate: 'a=1\r\nX-Evil: 1', baggage: 'b\0' } }
+    const params = {
+      name: 'echo',
+      _meta: { ...envelope, traceparent, tracestate: 'a=1\r\nX-Evil: 1', baggage: 'b\0' },
+    }
     const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params })
     expect((await send(running.at('m'), { ...request, body })).status).toBe(200)
     expect(arrivals()[0]?.headers['traceparent']).toBe(expected)
@@ -288,16 +316,27 @@ describe('the trace', () => {
 describe('requests that two readers would cut differently', () => {
   const body = callTool('echo').body
   const head = (more: string) =>
-    `POST /mcp/m HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n${Object.entries(callTool('echo').headers)
+    `POST /mcp/m HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n${Object.entries(
+      callTool('echo').headers,
+    )
       .map(([name, value]) => `${name}: ${value}\r\n`)
       .join('')}${more}\r\n`
   const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n0\r\n\r\n`
 
   test.each([
-    ['both lengths', `${head(`Content-Length: ${body.length}\r\nTransfer-Encoding: chunked\r\n`)}${chunk(body)}`],
-    ['both lengths, the other way round', `${head(`Transfer-Encoding: chunked\r\nContent-Length: 4\r\n`)}${chunk(body)}`],
+    [
+      'both lengths',
+      `${head(`Content-Length: ${body.length}\r\nTransfer-Encoding: chunked\r\n`)}${chunk(body)}`,
+    ],
+    [
+      'both lengths, the other way round',
+      `${head(`Transfer-Encoding: chunked\r\nContent-Length: 4\r\n`)}${chunk(body)}`,
+    ],
     ['two lengths', `${head(`Content-Length: 0\r\nContent-Length: ${body.length}\r\n`)}${body}`],
-    ['an obsolete line folding', `${head(`X-A: b\r\n Content-Length: 3\r\nContent-Length: ${body.length}\r\n`)}${body}`],
+    [
+      'an obsolete line folding',
+      `${head(`X-A: b\r\n Content-Length: 3\r\nContent-Length: ${body.length}\r\n`)}${body}`,
+    ],
     ['a blank before the colon', `${head(`Content-Length : ${body.length}\r\n`)}${body}`],
     ['an unknown encoding', `${head('Transfer-Encoding: xchunked\r\n')}${chunk(body)}`],
     ['chunked, then something else', `${head('Transfer-Encoding: chunked, identity\r\n')}${chunk(body)}`],
@@ -332,11 +371,24 @@ test('an answer tells a proxy not to hold event streams back', async () => {
 
 test('a session id of a server does not reach the client, and the client keeps no session in the modern era', async () => {
   const upstream = await startHandmade({
-    handle: (exchange) => exchange.write(200, '{"jsonrpc":"2.0","id":1,"result":{}}', { 'mcp-session-id': 'theirs', 'set-cookie': 'a=b', 'x-theirs': '1' }),
+    handle: (exchange) =>
+      exchange.write(200, '{"jsonrpc":"2.0","id":1,"result":{}}', {
+        'mcp-session-id': 'theirs',
+        'set-cookie': 'a=b',
+        'x-theirs': '1',
+      }),
   })
   const own = await startGateway({ servers: { x: { url: upstream.url } } })
   try {
-    const answer = await send(own.at('x'), { ...modern('tools/list'), headers: { ...jsonHeaders, ...modern('tools/list').headers, 'mcp-session-id': 'mine', 'last-event-id': '1_1' } })
+    const answer = await send(own.at('x'), {
+      ...modern('tools/list'),
+      headers: {
+        ...jsonHeaders,
+        ...modern('tools/list').headers,
+        'mcp-session-id': 'mine',
+        'last-event-id': '1_1',
+      },
+    })
     expect(answer.status).toBe(200)
     expect(answer.headers['mcp-session-id']).toBeUndefined()
     expect(answer.headers['set-cookie']).toBeUndefined()

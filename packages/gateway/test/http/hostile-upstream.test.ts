@@ -64,19 +64,27 @@ describe("a server's HTTP status", () => {
     expect(at(answer.json, 'error', 'code')).toBe(code)
   })
 
-  test.each([201, 202, 203, 206, 301, 307, 401, 403, 407, 409, 410, 413, 421, 426, 429, 431, 500, 502, 503, 511, 599])(
-    '%i is between the gateway and the server: the client gets the answer with 200',
-    async (status) => {
-      for (const answer of [
-        await answered((exchange) => exchange.write(status, errorText(-32000), { 'www-authenticate': 'Bearer', location: 'http://127.0.0.1:1/', 'retry-after': '9' })),
-        await answeredInSession((exchange) => exchange.write(status, errorText(-32000), { 'www-authenticate': 'Bearer' })),
-      ]) {
-        expect(answer.status).toBe(200)
-        expect(at(responseIn(answer), 'error', 'code')).toBe(-32000)
-        for (const name of ['www-authenticate', 'location', 'retry-after']) expect(answer.headers[name]).toBeUndefined()
-      }
-    },
-  )
+  test.each([
+    201, 202, 203, 206, 301, 307, 401, 403, 407, 409, 410, 413, 421, 426, 429, 431, 500, 502, 503, 511, 599,
+  ])('%i is between the gateway and the server: the client gets the answer with 200', async (status) => {
+    for (const answer of [
+      await answered((exchange) =>
+        exchange.write(status, errorText(-32000), {
+          'www-authenticate': 'Bearer',
+          location: 'http://127.0.0.1:1/',
+          'retry-after': '9',
+        }),
+      ),
+      await answeredInSession((exchange) =>
+        exchange.write(status, errorText(-32000), { 'www-authenticate': 'Bearer' }),
+      ),
+    ]) {
+      expect(answer.status).toBe(200)
+      expect(at(responseIn(answer), 'error', 'code')).toBe(-32000)
+      for (const name of ['www-authenticate', 'location', 'retry-after'])
+        expect(answer.headers[name]).toBeUndefined()
+    }
+  })
 
   test.each([204, 205, 304])('%i leaves no answer: that is an error of the server', async (status) => {
     for (const answer of [
@@ -92,12 +100,27 @@ describe("a server's HTTP status", () => {
     ['no HTTP at all', 'hello\r\n\r\n'],
     ['a status of two digits', 'HTTP/1.1 42 X\r\nContent-Length: 2\r\n\r\n{}'],
     ['a status of four digits', 'HTTP/1.1 2000 X\r\nContent-Length: 2\r\n\r\n{}'],
-    ['status 000', `HTTP/1.1 000 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`],
-    ['status 099', `HTTP/1.1 099 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`],
-    ['status 999', `HTTP/1.1 999 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`],
-    ['endless headers', `HTTP/1.1 200 OK\r\n${'X-Pad: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n'.repeat(20_000)}`],
+    [
+      'status 000',
+      `HTTP/1.1 000 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`,
+    ],
+    [
+      'status 099',
+      `HTTP/1.1 099 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`,
+    ],
+    [
+      'status 999',
+      `HTTP/1.1 999 X\r\nContent-Type: application/json\r\nContent-Length: ${resultText.length}\r\n\r\n${resultText}`,
+    ],
+    [
+      'endless headers',
+      `HTTP/1.1 200 OK\r\n${'X-Pad: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n'.repeat(20_000)}`,
+    ],
     ['a body that is too short', 'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{}'],
-    ['a body that is too long', `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n${resultText}`],
+    [
+      'a body that is too long',
+      `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n${resultText}`,
+    ],
     ['switching protocols', 'HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'],
     ['early hints only', 'HTTP/1.1 103 X\r\n\r\n'],
   ])('%s is answered, whatever it is', async (_, bytes) => {
@@ -147,7 +170,8 @@ describe('a body that is not what it should be', () => {
   })
 
   test('members, numbers and order that nobody knows survive', async () => {
-    const body = '{"result":{"z":1.50,"a":1e3,"big":12345678901234567890,"__proto__":{"x":1},"\\u0041":"\\u00e9"},"extra":[],"id":1,"jsonrpc":"2.0"}'
+    const body =
+      '{"result":{"z":1.50,"a":1e3,"big":12345678901234567890,"__proto__":{"x":1},"\\u0041":"\\u00e9"},"extra":[],"id":1,"jsonrpc":"2.0"}'
     expect((await answered((exchange) => exchange.write(200, body))).text).toBe(body)
   })
 
@@ -166,20 +190,23 @@ describe('a body that is not what it should be', () => {
     expect(performance.now() - startedAt).toBeLessThan(5_000)
   })
 
-  test.each(['application/json', 'text/event-stream'])('an answer without end (%s) is cut off at the limit', async (type) => {
-    let gone = false
-    const answer = await answered(({ response }) => {
-      response.writeHead(200, { 'content-type': type })
-      response.on('close', () => (gone = true))
-      const pour = () => {
-        while (!gone && response.write('data\n'.repeat(10_000)));
-        if (!gone) response.once('drain', pour)
-      }
-      pour()
-    })
-    expect(at(answer.json, 'error', 'data', 'code')).toBe('ERR_UPSTREAM_PROTOCOL')
-    await until(() => gone, 'the gateway hung up')
-  })
+  test.each(['application/json', 'text/event-stream'])(
+    'an answer without end (%s) is cut off at the limit',
+    async (type) => {
+      let gone = false
+      const answer = await answered(({ response }) => {
+        response.writeHead(200, { 'content-type': type })
+        response.on('close', () => (gone = true))
+        const pour = () => {
+          while (!gone && response.write('data\n'.repeat(10_000)));
+          if (!gone) response.once('drain', pour)
+        }
+        pour()
+      })
+      expect(at(answer.json, 'error', 'data', 'code')).toBe('ERR_UPSTREAM_PROTOCOL')
+      await until(() => gone, 'the gateway hung up')
+    },
+  )
 })
 
 describe('an event stream', () => {
@@ -187,7 +214,11 @@ describe('an event stream', () => {
     exchange.response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
     exchange.response.end(text)
   }
-  const progress = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: 't', progress: 1 } })
+  const progress = JSON.stringify({
+    jsonrpc: '2.0',
+    method: 'notifications/progress',
+    params: { progressToken: 't', progress: 1 },
+  })
   const withToken = { _meta: { ...envelope, progressToken: 't' } }
 
   test.each([
@@ -197,7 +228,10 @@ describe('an event stream', () => {
     ['many data lines', `data: {"jsonrpc":"2.0","id":1,\ndata: "result":{"x":1}}\n\n`],
     ['events of other types', `event: ping\ndata: x\n\nevent: message\ndata: ${resultText}\n\n`],
     ['nonsense before', `data: hello\n\ndata: {}\n\ndata: ${resultText}\n\n`],
-    ['more after the response', `data: ${resultText}\n\ndata: ${progress}\n\ndata: {"jsonrpc":"2.0","id":1,"result":{"x":2}}\n\n`],
+    [
+      'more after the response',
+      `data: ${resultText}\n\ndata: ${progress}\n\ndata: {"jsonrpc":"2.0","id":1,"result":{"x":2}}\n\n`,
+    ],
   ])('with %s is understood', async (_, text) => {
     const answer = await answered(streamOf(text))
     expect(at(responseIn(answer), 'result', 'x')).toBe(1)
@@ -219,7 +253,10 @@ describe('an event stream', () => {
   })
 
   test('line breaks inside a message end no event of ours', async () => {
-    const pretty = JSON.stringify(JSON.parse(progress), null, 2).split('\n').map((line) => `data: ${line}\n`).join('')
+    const pretty = JSON.stringify(JSON.parse(progress), null, 2)
+      .split('\n')
+      .map((line) => `data: ${line}\n`)
+      .join('')
     const answer = await answered(streamOf(`${pretty}\ndata: ${resultText}\n\n`), withToken)
     const lines = answer.text.split('\n').filter((line) => line !== '')
     expect(lines.every((line) => /^(?:event: message|data: \{.*\})$/.test(line))).toBe(true)
@@ -244,7 +281,9 @@ describe('what a server wants the gateway to do', () => {
   test('redirects are not followed', async () => {
     const other = await startHandmade()
     for (const status of [301, 302, 303, 307, 308]) {
-      const answer = await answered((exchange) => exchange.response.writeHead(status, { location: other.url }).end())
+      const answer = await answered((exchange) =>
+        exchange.response.writeHead(status, { location: other.url }).end(),
+      )
       expect(at(answer.json, 'error', 'data', 'code')).toBe('ERR_UPSTREAM_PROTOCOL')
     }
     expect(other.all).toEqual([])
@@ -270,7 +309,16 @@ describe('what a server wants the gateway to do', () => {
       era: 'legacy',
       handle: (exchange) =>
         exchange.result({
-          tools: [null, 7, 'x', [], { name: 5 }, { name: '' }, { name: '__proto__' }, { name: 'ok', inputSchema: { __proto__: 1 } }],
+          tools: [
+            null,
+            7,
+            'x',
+            [],
+            { name: 5 },
+            { name: '' },
+            { name: '__proto__' },
+            { name: 'ok', inputSchema: { __proto__: 1 } },
+          ],
           nextCursor: 7,
         }),
     })
@@ -305,7 +353,8 @@ describe('what a server wants the gateway to do', () => {
     plan.set(name, (exchange) => {
       response = exchange
       const event = exchange.stream()
-      for (let id = 1; id <= count; id++) event({ jsonrpc: '2.0', id, method: 'sampling/createMessage', params: {} })
+      for (let id = 1; id <= count; id++)
+        event({ jsonrpc: '2.0', id, method: 'sampling/createMessage', params: {} })
     })
     const reader = await session.stream('tools/call', { name }, 'q')
     let seen = 0
@@ -350,7 +399,9 @@ describe('what a server wants the gateway to do', () => {
     plan.set(name, (arrived) => {
       exchange = arrived
       arrived.response.writeHead(200, { 'content-type': 'text/event-stream' })
-      arrived.response.write('data: {"jsonrpc":"2.0","id":1e2,"method":"sampling/createMessage","params":{}}\n\n')
+      arrived.response.write(
+        'data: {"jsonrpc":"2.0","id":1e2,"method":"sampling/createMessage","params":{}}\n\n',
+      )
     })
     const reader = await session.stream('tools/call', { name }, 'q')
     expect(at((await reader.message())?.json, 'id')).toBe(100)
@@ -375,7 +426,11 @@ describe('credentials that cannot be had', () => {
       'ERR_UPSTREAM_UNAVAILABLE',
     ],
     ['a rejection', () => Promise.reject(new Error('secret')), 'ERR_UPSTREAM_UNAVAILABLE'],
-    ['a header that is none', () => ({ headers: { authorization: 'a\r\nb: c' } }), 'ERR_UPSTREAM_UNAVAILABLE'],
+    [
+      'a header that is none',
+      () => ({ headers: { authorization: 'a\r\nb: c' } }),
+      'ERR_UPSTREAM_UNAVAILABLE',
+    ],
   ])('%s: the call ends', async (_, get, code) => {
     for (const era of ['modern', 'legacy'] as const) {
       const upstream = await startHandmade({ era })
@@ -388,7 +443,10 @@ describe('credentials that cannot be had', () => {
       const session = era === 'legacy' ? await openSession(own.at('x')) : undefined
       ready = true
       const before = upstream.arrived.length
-      const answer = session === undefined ? await send(own.at('x'), callTool('echo')) : await session.request('tools/call', { name: 'echo' })
+      const answer =
+        session === undefined
+          ? await send(own.at('x'), callTool('echo'))
+          : await session.request('tools/call', { name: 'echo' })
       expect(at(responseIn(answer), 'error', 'data', 'code')).toBe(code)
       expect(answer.text).not.toContain('secret')
       expect(upstream.arrived.length).toBe(before)
@@ -401,15 +459,30 @@ describe('credentials that cannot be had', () => {
 test('a server that is not there, or says nothing, does not hold up the others', async () => {
   const silent = await startHandmade({ era: 'legacy', handle: () => {} })
   const own = await startGateway({
-    servers: { gone: { url: 'http://127.0.0.1:1/mcp' }, silent: { url: silent.url }, l: { url: legacyServer.url } },
+    servers: {
+      gone: { url: 'http://127.0.0.1:1/mcp' },
+      silent: { url: silent.url },
+      l: { url: legacyServer.url },
+    },
     limits: { listMs: 150, probeMs: 1_000 },
   })
   const session = await openSession(own.url)
   const answer = responseIn(await session.request('tools/list'))
   expect(at(answer, 'result', '_meta', 'sallyport/unavailable')).toEqual(['gone', 'silent'])
   expect(at(responseIn(await session.request('tools/call', { name: 'l__x' })), 'result', 'ok')).toBe('x')
-  const dead = await send(own.at('gone'), { headers: jsonHeaders, body: JSON.stringify({ jsonrpc: '2.0', id: 3, method: 'initialize', params: { protocolVersion: '2025-11-25', capabilities: {} } }) })
-  expect(dead.json).toMatchObject({ id: 3, error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE', retrySafe: true } } })
+  const dead = await send(own.at('gone'), {
+    headers: jsonHeaders,
+    body: JSON.stringify({
+      jsonrpc: '2.0',
+      id: 3,
+      method: 'initialize',
+      params: { protocolVersion: '2025-11-25', capabilities: {} },
+    }),
+  })
+  expect(dead.json).toMatchObject({
+    id: 3,
+    error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE', retrySafe: true } },
+  })
   await own.close()
   await silent.close()
 })

@@ -33,7 +33,11 @@ export function modern(
   }
 }
 
-export function callTool(name: string, values: Readonly<Record<string, unknown>> = {}, id: unknown = 1): ModernRequest {
+export function callTool(
+  name: string,
+  values: Readonly<Record<string, unknown>> = {},
+  id: unknown = 1,
+): ModernRequest {
   return modern('tools/call', { name, arguments: values }, id)
 }
 
@@ -61,9 +65,17 @@ export interface OpeningOptions {
   readonly headers?: Record<string, string>
 }
 
-export function initialize({ version = '2025-11-25', capabilities = {} }: OpeningOptions = {}, id: unknown = 0) {
+export function initialize(
+  { version = '2025-11-25', capabilities = {} }: OpeningOptions = {},
+  id: unknown = 0,
+) {
   const clientInfo = { name: 'hostile', version: '1' }
-  return { jsonrpc: '2.0', id, method: 'initialize', params: { protocolVersion: version, capabilities, clientInfo } }
+  return {
+    jsonrpc: '2.0',
+    id,
+    method: 'initialize',
+    params: { protocolVersion: version, capabilities, clientInfo },
+  }
 }
 
 export async function openSession(url: string, options: OpeningOptions = {}): Promise<LegacySession> {

@@ -48,14 +48,21 @@ describe('a session that is not there', () => {
   ])('%s: 404 for every method', async (_, id) => {
     for (const method of ['POST', 'GET', 'DELETE']) {
       const headers = { ...jsonHeaders, ...ada, 'mcp-session-id': id }
-      const answer = await send(running.at('l'), { method, headers, ...(method === 'POST' && { body: JSON.stringify(ping) }) })
+      const answer = await send(running.at('l'), {
+        method,
+        headers,
+        ...(method === 'POST' && { body: JSON.stringify(ping) }),
+      })
       expect(answer.status).toBe(404)
       if (method === 'POST') expect(answer.json).toEqual(unknown)
     }
   })
 
   test('without the header: 400', async () => {
-    const answer = await send(running.at('l'), { headers: { ...jsonHeaders, ...ada }, body: JSON.stringify(ping) })
+    const answer = await send(running.at('l'), {
+      headers: { ...jsonHeaders, ...ada },
+      body: JSON.stringify(ping),
+    })
     expect(answer.status).toBe(400)
     expect(at(answer.json, 'id')).toBe('p')
   })
@@ -65,22 +72,33 @@ describe('a session that is not there', () => {
     const before = server.arrived.length
     const asBob = { ...session.headers, ...bob }
     for (const method of ['POST', 'GET', 'DELETE']) {
-      const answer = await send(running.at('l'), { method, headers: asBob, ...(method === 'POST' && { body: JSON.stringify(ping) }) })
+      const answer = await send(running.at('l'), {
+        method,
+        headers: asBob,
+        ...(method === 'POST' && { body: JSON.stringify(ping) }),
+      })
       expect(answer.status).toBe(404)
       if (method === 'POST') expect(answer.json).toEqual(unknown)
     }
     expect(server.arrived).toHaveLength(before)
-    expect(audit.entries().at(-1)).toMatchObject({ intent: { principal: { subject: 'bob' } }, outcome: { status: 'refused' } })
+    expect(audit.entries().at(-1)).toMatchObject({
+      intent: { principal: { subject: 'bob' } },
+      outcome: { status: 'refused' },
+    })
     expect((await session.post(ping)).status).toBe(200)
   })
 
   test('a session belongs to the path on which it was opened', async () => {
     const session = await openSession(running.at('l'), { headers: ada })
     for (const url of [running.at('o'), running.url]) {
-      expect((await send(url, { headers: session.headers, body: JSON.stringify(ping) })).json).toEqual(unknown)
+      expect((await send(url, { headers: session.headers, body: JSON.stringify(ping) })).json).toEqual(
+        unknown,
+      )
     }
     const whole = await openSession(running.url, { headers: ada })
-    expect((await send(running.at('l'), { headers: whole.headers, body: JSON.stringify(ping) })).json).toEqual(unknown)
+    expect(
+      (await send(running.at('l'), { headers: whole.headers, body: JSON.stringify(ping) })).json,
+    ).toEqual(unknown)
   })
 
   test('nor one that was ended: its calls end, the server is told', async () => {
@@ -89,7 +107,10 @@ describe('a session that is not there', () => {
     expect((await send(session.url, { method: 'DELETE', headers: session.headers })).status).toBe(200)
     expect((await session.post(ping)).status).toBe(404)
     expect((await send(session.url, { method: 'DELETE', headers: session.headers })).status).toBe(404)
-    await until(() => server.all.slice(before).some(({ method }) => method === 'DELETE'), 'the server was told')
+    await until(
+      () => server.all.slice(before).some(({ method }) => method === 'DELETE'),
+      'the server was told',
+    )
   })
 })
 
@@ -97,7 +118,9 @@ describe("another caller's cursor", () => {
   test('is not valid: -32602, and neither is one of another list or one that was changed', async () => {
     const page = (exchange: { message: unknown }, name: string) => {
       const cursor = at(exchange.message, 'params', 'cursor')
-      return cursor === undefined ? { [name]: [{ name: 'one' }], nextCursor: '2' } : { [name]: [{ name: 'two' }] }
+      return cursor === undefined
+        ? { [name]: [{ name: 'one' }], nextCursor: '2' }
+        : { [name]: [{ name: 'two' }] }
     }
     const long = await startHandmade({
       era: 'legacy',
@@ -142,11 +165,16 @@ describe('the clock', () => {
     const slow = await startHandmade({
       era: 'legacy',
       handle: (exchange) => {
-        if (at(exchange.message, 'params', 'name') === 'slow') held.push(() => exchange.result({ content: [] }))
+        if (at(exchange.message, 'params', 'name') === 'slow')
+          held.push(() => exchange.result({ content: [] }))
         else exchange.result({ content: [] })
       },
     })
-    const own = await startGateway({ servers: { l: { url: slow.url } }, limits: { sessionIdleMs: 60_000 }, now: clock.now })
+    const own = await startGateway({
+      servers: { l: { url: slow.url } },
+      limits: { sessionIdleMs: 60_000 },
+      now: clock.now,
+    })
     await own.gateway.ready()
     const idle = await openSession(own.at('l'))
     const used = await openSession(own.at('l'))
@@ -161,9 +189,23 @@ describe('the clock', () => {
     held[0]?.()
     expect((await answer).status).toBe(200)
     expect((await waiting.post(ping)).status).toBe(200)
+    const reader = await waiting.listen()
     clock.advance(60_000)
     expect((await used.post(ping)).status).toBe(404)
-    expect((await waiting.listen()).status).toBe(404)
+    expect((await waiting.post(ping)).status).toBe(200)
+    reader.hangUp()
+    while ((await reader.next()) !== undefined);
+    clock.advance(60_000)
+    let last = await waiting.listen()
+    const limit = performance.now() + 5_000
+    while (last.status !== 404 && performance.now() < limit) {
+      // the gateway had not noticed yet that nobody listens any more
+      last.hangUp()
+      while ((await last.next()) !== undefined);
+      clock.advance(60_000)
+      last = await waiting.listen()
+    }
+    expect(last.status).toBe(404)
     await own.close()
     await slow.close()
   })
@@ -279,7 +321,10 @@ describe('batches', () => {
 describe('ids within a session', () => {
   test('an id of a call that is open cannot be used again; afterwards it can', async () => {
     const held: (() => void)[] = []
-    const slow = await startHandmade({ era: 'legacy', handle: (exchange) => void held.push(() => exchange.result({})) })
+    const slow = await startHandmade({
+      era: 'legacy',
+      handle: (exchange) => void held.push(() => exchange.result({})),
+    })
     const own = await startGateway({ servers: { l: { url: slow.url } } })
     const session = await openSession(own.at('l'))
     const first = session.post({ ...ping, id: 1 })
@@ -316,11 +361,16 @@ describe('a session store', () => {
     ['answers later', slowly],
   ])('that %s hands a session to another process', async (_, wrap) => {
     const store = createMemoryMcpSessionStore()
-    const options = { servers: { l: { url: server.url } }, authenticate: namedCallers(), sessions: wrap(store) }
+    const options = {
+      servers: { l: { url: server.url } },
+      authenticate: namedCallers(),
+      sessions: wrap(store),
+    }
     const one = await startGateway(options)
     const two = await startGateway(options)
     const session = await openSession(one.at('l'), { headers: ada })
-    const post = (url: string, headers: Record<string, string>) => send(url, { headers: { ...session.headers, ...headers }, body: JSON.stringify(ping) })
+    const post = (url: string, headers: Record<string, string>) =>
+      send(url, { headers: { ...session.headers, ...headers }, body: JSON.stringify(ping) })
     expect((await post(two.at('l'), ada)).status).toBe(200)
     expect((await post(two.at('l'), bob)).status).toBe(404)
     expect((await post(two.url, ada)).status).toBe(404)
@@ -342,7 +392,11 @@ describe('a session store', () => {
     expect((await session.post(ping)).status).toBe(200)
     for (const method of ['POST', 'GET', 'DELETE']) {
       const headers = { ...jsonHeaders, 'mcp-session-id': 'elsewhere' }
-      const answer = await send(own.at('l'), { method, headers, ...(method === 'POST' && { body: JSON.stringify(ping) }) })
+      const answer = await send(own.at('l'), {
+        method,
+        headers,
+        ...(method === 'POST' && { body: JSON.stringify(ping) }),
+      })
       expect(answer.status).toBe(503)
     }
     expect(logger.lines.some(({ level }) => level === 'error')).toBe(true)
@@ -352,7 +406,11 @@ describe('a session store', () => {
 
   test('that holds nonsense does no harm', async () => {
     const store = createMemoryMcpSessionStore()
-    const own = await startGateway({ servers: { l: { url: server.url } }, sessions: store, authenticate: namedCallers() })
+    const own = await startGateway({
+      servers: { l: { url: server.url } },
+      sessions: store,
+      authenticate: namedCallers(),
+    })
     const session = await openSession(own.at('l'), { headers: ada })
     const record = await store.get(session.id)
     if (record === undefined) throw new Error('no record')

@@ -9,7 +9,11 @@ afterEach(async () => {
   for (const each of open.splice(0).toReversed()) await each.close()
 })
 
-async function setUp(): Promise<{ running: RunningGateway; held: Exchange[]; modernServer: HandmadeUpstream }> {
+async function setUp(): Promise<{
+  running: RunningGateway
+  held: Exchange[]
+  modernServer: HandmadeUpstream
+}> {
   const held: Exchange[] = []
   const handle = (exchange: Exchange) => {
     if (at(exchange.message, 'id') === undefined) exchange.response.writeHead(202).end()
@@ -17,7 +21,9 @@ async function setUp(): Promise<{ running: RunningGateway; held: Exchange[]; mod
   }
   const modernServer = await startHandmade({ handle })
   const legacyServer = await startHandmade({ era: 'legacy', handle })
-  const running = await startGateway({ servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } } })
+  const running = await startGateway({
+    servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } },
+  })
   open.push(modernServer, legacyServer, running)
   await running.gateway.ready()
   return { running, held, modernServer }
@@ -41,7 +47,10 @@ test('calls in flight are answered, new ones are not taken', async () => {
     await send(running.at('m'), late),
     await send(running.at('m'), { ...late, headers: { ...late.headers, 'mcp-session-id': 'anything' } }),
     await send(running.at('l'), { headers: jsonHeaders, body: JSON.stringify(initialize()) }),
-    await send(running.at('l'), { headers: { ...jsonHeaders, 'mcp-session-id': 'anything' }, body: JSON.stringify(initialize()) }),
+    await send(running.at('l'), {
+      headers: { ...jsonHeaders, 'mcp-session-id': 'anything' },
+      body: JSON.stringify(initialize()),
+    }),
     await session.request('tools/call', { name: 'late' }, 'late'),
   ]
   for (const answer of refusals) {
@@ -81,10 +90,17 @@ test('the deadline holds: who still waits gets an error that says so, and the se
   const session = await openSession(running.at('l'))
   const one = send(running.at('m'), callTool('one', {}, 'one'))
   const two = session.request('tools/call', { name: 'two' }, 'two')
-  const streaming = openEvents(running.at('m'), modern('tools/call', { name: 'three', _meta: { ...envelope, progressToken: 1 } }, 'three'))
+  const streaming = openEvents(
+    running.at('m'),
+    modern('tools/call', { name: 'three', _meta: { ...envelope, progressToken: 1 } }, 'three'),
+  )
   await until(() => held.length === 3, 'three calls arrived')
   const third = held.find((exchange) => at(exchange.message, 'params', 'name') === 'three')
-  third?.stream()({ jsonrpc: '2.0', method: 'notifications/progress', params: { progressToken: 1, progress: 1 } })
+  third?.stream()({
+    jsonrpc: '2.0',
+    method: 'notifications/progress',
+    params: { progressToken: 1, progress: 1 },
+  })
   const reader = await streaming
   await reader.message()
   const startedAt = performance.now()
@@ -92,7 +108,10 @@ test('the deadline holds: who still waits gets an error that says so, and the se
   const took = performance.now() - startedAt
   expect(took).toBeGreaterThan(80)
   expect(took).toBeLessThan(3_000)
-  for (const [id, answer] of [['one', await one], ['two', await two]] as const) {
+  for (const [id, answer] of [
+    ['one', await one],
+    ['two', await two],
+  ] as const) {
     expect(answer.status).toBe(503)
     expect(answer.json).toMatchObject({ id, ...shuttingDown })
   }

@@ -101,10 +101,14 @@ describe('the modern era: hanging up is how a call is cancelled', () => {
     const before = audit.entries().length
     const reader = await openEvents(running.at('f'), withToken('test_tool_with_progress', 'x'))
     let last: unknown
-    for (let event = await reader.message(); event !== undefined; event = await reader.message()) last = event.json
+    for (let event = await reader.message(); event !== undefined; event = await reader.message())
+      last = event.json
     reader.hangUp()
     expect(at(last, 'id')).toBe('x')
-    const entries = audit.entries().slice(before).filter(({ intent }) => intent.kind === 'request')
+    const entries = audit
+      .entries()
+      .slice(before)
+      .filter(({ intent }) => intent.kind === 'request')
     expect(entries).toMatchObject([{ outcome: { status: 'ok' } }])
   })
 
@@ -112,7 +116,11 @@ describe('the modern era: hanging up is how a call is cancelled', () => {
     const call = open(running.at('m'), callTool('unmoved', {}, 77))
     const exchange = await heldCall('unmoved')
     const { headers } = modern('notifications/cancelled')
-    const body = JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 77, _meta: envelope } })
+    const body = JSON.stringify({
+      jsonrpc: '2.0',
+      method: 'notifications/cancelled',
+      params: { requestId: 77, _meta: envelope },
+    })
     expect((await send(running.at('m'), { headers, body })).status).toBe(202)
     exchange.result({ ok: true })
     const { incoming } = await call
@@ -166,18 +174,26 @@ describe('the legacy era: hanging up is not cancelling', () => {
     expect(await resumed.next()).toBeUndefined()
   })
 
-  test.each(['nonsense', '', 's1', 's1_', '999999_1', 's9_1', 's1_99999999999999999999', '-1_1', '__proto__', 's1_1, s1_2'])(
-    'Last-Event-ID %j shows nothing of another stream, and harms nothing',
-    async (id) => {
-      const session = await openSession(running.at('l'))
-      const reader = await session.listen({ 'last-event-id': id })
-      expect(reader.status).toBe(200)
-      reader.hangUp()
-      const call = session.request('tools/call', { name: `after ${id}` })
-      ;(await heldCall(`after ${id}`)).result({})
-      expect((await call).status).toBe(200)
-    },
-  )
+  test.each([
+    'nonsense',
+    '',
+    's1',
+    's1_',
+    '999999_1',
+    's9_1',
+    's1_99999999999999999999',
+    '-1_1',
+    '__proto__',
+    's1_1, s1_2',
+  ])('Last-Event-ID %j shows nothing of another stream, and harms nothing', async (id) => {
+    const session = await openSession(running.at('l'))
+    const reader = await session.listen({ 'last-event-id': id })
+    expect(reader.status).toBe(200)
+    reader.hangUp()
+    const call = session.request('tools/call', { name: `after ${id}` })
+    ;(await heldCall(`after ${id}`)).result({})
+    expect((await call).status).toBe(200)
+  })
 
   test('a call whose stream is not kept any more cannot be taken up: 400', async () => {
     const session = await openSession(running.at('l'))
@@ -232,7 +248,9 @@ describe('the legacy era: hanging up is not cancelling', () => {
     const name = `calm ${JSON.stringify(params)}`
     const call = session.request('tools/call', { name }, 8)
     const exchange = await heldCall(name)
-    expect((await session.post({ jsonrpc: '2.0', method: 'notifications/cancelled', params })).status).toBe(202)
+    expect((await session.post({ jsonrpc: '2.0', method: 'notifications/cancelled', params })).status).toBe(
+      202,
+    )
     exchange.result({})
     expect((await call).status).toBe(200)
   })
@@ -260,7 +278,10 @@ describe('the legacy era: hanging up is not cancelling', () => {
 
 describe('a reader that does not keep up', () => {
   const kilobytes = 'x'.repeat(16 * 1024)
-  const fill = (value: number) => ({ ...progress(value), params: { ...progress(value).params, message: kilobytes } })
+  const fill = (value: number) => ({
+    ...progress(value),
+    params: { ...progress(value).params, message: kilobytes },
+  })
 
   /** Sends until the gateway lets go of the client, and never more than a client could be owed. */
   async function flood(event: (message: unknown) => void, gone: () => boolean): Promise<number> {
@@ -283,7 +304,9 @@ describe('a reader that does not keep up', () => {
     const sent = await flood(event, () => exchange.response.destroyed)
     expect(exchange.response.destroyed).toBe(true)
     expect(sent).toBeLessThan(4_000)
-    expect(process.memoryUsage().arrayBuffers + process.memoryUsage().external - before).toBeLessThan(64 * 1024 * 1024)
+    expect(process.memoryUsage().arrayBuffers + process.memoryUsage().external - before).toBeLessThan(
+      64 * 1024 * 1024,
+    )
     await until(() => lastOutcome('flood') !== undefined, 'the outcome was recorded')
     reader.hangUp()
   })
@@ -325,7 +348,10 @@ describe('a server that goes away', () => {
     exchange.response.destroy()
     const answer = await call
     expect(answer.status).toBe(200)
-    expect(answer.json).toMatchObject({ id: 1, error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE', retrySafe: false } } })
+    expect(answer.json).toMatchObject({
+      id: 1,
+      error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE', retrySafe: false } },
+    })
   })
 
   test('in the middle of a stream is an error on that stream', async () => {
@@ -335,7 +361,10 @@ describe('a server that goes away', () => {
     const reader = await reading
     await reader.message()
     exchange.response.destroy()
-    expect((await reader.message())?.json).toMatchObject({ id: 1, error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE' } } })
+    expect((await reader.message())?.json).toMatchObject({
+      id: 1,
+      error: { data: { code: 'ERR_UPSTREAM_UNAVAILABLE' } },
+    })
     expect(await reader.next()).toBeUndefined()
   })
 })

@@ -66,12 +66,14 @@ test('a store that is away', () => {
   expect(data).toEqual({ code: 'ERR_STORAGE_UNAVAILABLE' })
 })
 
-test.each([[new Error('password hunter2')], ['hunter2'], [undefined], [{ code: 'ERR_CONFIG', message: 'hunter2' }]])(
-  'a foreign error stays inside',
-  (error) => {
-    expect(errorOnWire(error)).toEqual({ status: 500, code: -32603, message: 'internal error', data: {} })
-  },
-)
+test.each([
+  [new Error('password hunter2')],
+  ['hunter2'],
+  [undefined],
+  [{ code: 'ERR_CONFIG', message: 'hunter2' }],
+])('a foreign error stays inside', (error) => {
+  expect(errorOnWire(error)).toEqual({ status: 500, code: -32603, message: 'internal error', data: {} })
+})
 
 test('none of our errors uses a code that the specification reserves for itself', () => {
   for (const [, code] of Object.values(expected)) expect(code > -32020 || code < -32099).toBe(true)

@@ -42,10 +42,12 @@ export const jsonText: fc.Arbitrary<JsonText> = fc.letrec<{ value: JsonText }>((
   value: fc.oneof(
     { maxDepth: 4, depthSize: 'small' },
     scalar(),
-    fc.tuple(fc.array(fc.tuple(space, tie('value'), space), { maxLength: 4 }), space).map(([items, inner]) => ({
-      text: `[${items.length === 0 ? inner : items.map(([before, item, after]) => before + item.text + after).join(',')}]`,
-      depth: 1 + Math.max(0, ...items.map(([, item]) => item.depth)),
-    })),
+    fc
+      .tuple(fc.array(fc.tuple(space, tie('value'), space), { maxLength: 4 }), space)
+      .map(([items, inner]) => ({
+        text: `[${items.length === 0 ? inner : items.map(([before, item, after]) => before + item.text + after).join(',')}]`,
+        depth: 1 + Math.max(0, ...items.map(([, item]) => item.depth)),
+      })),
     objectText(fc.array(fc.tuple(stringText, tie('value')), { maxLength: 4 })),
   ),
 })).value

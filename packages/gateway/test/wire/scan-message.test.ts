@@ -103,12 +103,15 @@ describe('scanMessage, against JSON.parse', () => {
   })
 
   test('two spellings of one name are one name, whatever letters it has', () => {
-    const name = fc.oneof(fc.string({ unit: 'binary', maxLength: 4 }), fc.constantFrom('é', 'Ã©', '\u{1f600}', 'a'))
+    const name = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 4 }),
+      fc.constantFrom('é', 'Ã©', '\u{1f600}', 'a'),
+    )
     fc.assert(
       fc.property(
-        fc.tuple(name, name).chain(([one, other]) =>
-          fc.tuple(fc.constant(one === other), nameText(one), nameText(other)),
-        ),
+        fc
+          .tuple(name, name)
+          .chain(([one, other]) => fc.tuple(fc.constant(one === other), nameText(one), nameText(other))),
         ([same, one, other]) => {
           expect(scan(`{${one}:1,${other}:2}`).found?.duplicate !== undefined).toBe(same)
         },
@@ -146,11 +149,16 @@ describe('scanMessage, against JSON.parse', () => {
 
   test('never fails on text that is cut off or damaged', () => {
     fc.assert(
-      fc.property(message, fc.nat(), fc.string({ unit: 'binary-ascii', maxLength: 2 }), ({ text }, at, noise) => {
-        const place = at % (text.length + 1)
-        scan(text.slice(0, place))
-        scan(text.slice(0, place) + noise + text.slice(place + 1))
-      }),
+      fc.property(
+        message,
+        fc.nat(),
+        fc.string({ unit: 'binary-ascii', maxLength: 2 }),
+        ({ text }, at, noise) => {
+          const place = at % (text.length + 1)
+          scan(text.slice(0, place))
+          scan(text.slice(0, place) + noise + text.slice(place + 1))
+        },
+      ),
       { numRuns: 300 },
     )
   })

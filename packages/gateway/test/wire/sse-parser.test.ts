@@ -11,7 +11,8 @@ interface Seen {
 
 function parse(chunks: readonly (string | Buffer)[], maxEventBytes = 1_000_000): Seen[] {
   const seen: Seen[] = []
-  const note = ({ type, data, id, retryMs }: SseEvent) => seen.push({ type, data: data.toString(), id, retryMs })
+  const note = ({ type, data, id, retryMs }: SseEvent) =>
+    seen.push({ type, data: data.toString(), id, retryMs })
   const parser = new SseParser(note, maxEventBytes)
   for (const chunk of chunks) parser.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
   return seen
@@ -41,7 +42,11 @@ describe('what a stream may hold', () => {
     ['many lines', 'data: a\ndata:\ndata: b\n\n', [message('a\n\nb')]],
     ['comments', ': hello\ndata: a\n:\n\n:\n\n', [message('a')]],
     ['other fields', 'what: x\ndata: a\nDATA: b\n\n', [message('a')]],
-    ['a type', 'event: endpoint\ndata: /x\n\ndata: y\n\n', [{ ...message('/x'), type: 'endpoint' }, message('y')]],
+    [
+      'a type',
+      'event: endpoint\ndata: /x\n\ndata: y\n\n',
+      [{ ...message('/x'), type: 'endpoint' }, message('y')],
+    ],
     ['a type alone', 'event: endpoint\n\ndata: y\n\n', [message('y')]],
     ['an id alone', 'id: 1_0\ndata: \n\n', [{ ...message(''), id: '1_0' }]],
     ['an id with NUL', 'id: a\0b\ndata: x\n\n', [message('x')]],
@@ -67,7 +72,19 @@ describe('what a stream may hold', () => {
 })
 
 const line = fc.oneof(
-  fc.constantFrom('', '', 'data', 'data:', ':', ': c', 'id: 7', 'id', 'event: e', 'retry: 10', '\ufeffdata: z'),
+  fc.constantFrom(
+    '',
+    '',
+    'data',
+    'data:',
+    ':',
+    ': c',
+    'id: 7',
+    'id',
+    'event: e',
+    'retry: 10',
+    '\ufeffdata: z',
+  ),
   fc.string({ unit: 'binary', maxLength: 6 }).map((text) => `data: ${text.replaceAll(/[\r\n]/g, '')}`),
 )
 const stream = fc
