@@ -70,6 +70,11 @@ export interface GatewayLimits {
   readonly listMs: number
   /** A shared child process that nobody uses is stopped after this. */
   readonly idleProcessMs: number
+  /**
+   * The same in the modern era, longer: a server may have put a key of this process into a `requestState` that comes back
+   * only when a person has answered.
+   */
+  readonly idleModernProcessMs: number
   /** Child processes of one server that belong to single sessions. */
   readonly processesPerServer: number
   /** HTTP connections to one server. */
@@ -93,6 +98,7 @@ export const defaultLimits: GatewayLimits = {
   probeMs: 10_000,
   listMs: 10_000,
   idleProcessMs: 60_000,
+  idleModernProcessMs: 30 * 60_000,
   processesPerServer: 100,
   connectionsPerServer: 256,
   pageItems: 1_000,

@@ -1,3 +1,7 @@
+import { isUtf8 } from 'node:buffer'
+import { parseJson } from '../wire/client-message.ts'
+import { errorMessage } from '../wire/json-rpc.ts'
+import { RpcCode } from '../wire/protocol.ts'
 import type { Reply } from './reply.ts'
 
 /** Joins the answers to a batch (JSON-RPC section 6) into one: in the order in which they come, as an array. */
@@ -11,11 +15,12 @@ export class BatchReply {
     this.#open = size
   }
 
-  part(): Reply {
+  /** @param id of the request, as its sender spelled it; absent where none could be read */
+  part(id: Uint8Array | undefined): Reply {
     return {
       interim: (message) => this.#reply.interim(message),
       pause: () => {},
-      final: (response) => this.#close(response),
+      final: (response) => this.#close(isJson(response) ? response : errorMessage(id, noJson)),
       abandon: () => this.#close(undefined),
     }
   }
@@ -30,4 +35,11 @@ export class BatchReply {
     const parts = this.#responses.flatMap((it, index) => (index === 0 ? [it] : [Buffer.from(','), it]))
     this.#reply.final(Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]), 200)
   }
+}
+
+const noJson = { code: RpcCode.internalError, message: 'the server answered with something that is not JSON' }
+
+/** Answers of several servers stand in one array, which one of them must not spoil for the others. */
+function isJson(response: Buffer): boolean {
+  return isUtf8(response) && parseJson(response) !== undefined
 }

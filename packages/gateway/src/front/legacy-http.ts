@@ -69,7 +69,7 @@ export class LegacyHttp {
       const reply = this.#reply(exchange, admission, session, acceptedBy(exchange) ?? 'json')
       const batch = new BatchReply(reply, requests.length)
       for (const request of requests) {
-        const part = batch.part()
+        const part = batch.part(isFault(request) ? request.idText : idBytes(request))
         if (isFault(request)) {
           this.#core.audit.invalid(senderOf(exchange, admission), 0, request.code)
           part.final(errorMessage(request.idText, { code: request.code, message: request.message }), 200)

@@ -221,7 +221,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
     session.lastUsedAt = this.#core.trail.now()
     const batch = new BatchReply(this.#lineReply(), requests.length)
     for (const request of requests) {
-      const part = batch.part()
+      const part = batch.part(isFault(request) ? request.idText : idBytes(request))
       if (isFault(request)) {
         this.#core.audit.invalid({ principal: this.#principal, endpoint: this.#endpoint }, 0, request.code)
         part.final(faultMessage(request), 400)

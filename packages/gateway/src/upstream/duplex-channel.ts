@@ -77,8 +77,15 @@ export class DuplexChannel {
     else {
       const elements = text.startsWith('[') && isJson(message) ? scanArray(text) : undefined
       if (elements === undefined) this.#options.garbage(text.slice(0, 200))
-      else for (const [start, end] of elements) this.receive(message.subarray(start, end))
+      else for (const [start, end] of elements) this.#element(message.subarray(start, end))
     }
+  }
+
+  /** What stands inside a list inside a list is no message. */
+  #element(message: Buffer): void {
+    const scan = scanMessage(message.toString('latin1'))
+    if (scan !== undefined) this.#route(message, scan)
+    else this.#options.garbage(message.toString('latin1', 0, 200))
   }
 
   /** Ends the calls whose time is over; called now and then. */

@@ -63,7 +63,7 @@ export class ModernHttpLink implements ModernLink {
     return this.#open.delete(call)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     const error = new UpstreamError(
       'ERR_UPSTREAM_UNAVAILABLE',
       this.options.server,

@@ -3,7 +3,8 @@ import type { MessageScan } from '../wire/scan-message.ts'
 
 /** How calls of the modern era reach one server. Every call stands alone; there is no session to open. */
 export interface ModernLink extends Carrier {
-  close(): void
+  /** Resolves when nothing of it is left. Calls that are open fail. */
+  close(): Promise<void>
 }
 
 /** A subscription stays open as long as the caller listens; everything else has its time. */

@@ -10,6 +10,8 @@ import type { StdioTransportOptions } from './stdio-transport.ts'
 export interface ModernStdioLinkOptions extends StdioTransportOptions {
   readonly notice: ModernNotice
   readonly onClosed: () => void
+  /** Milliseconds that the process is kept when nobody uses it. */
+  readonly idleMs: number
 }
 
 /** One child process of the modern era. It keeps nothing between calls, so everyone of a tenant can use it. */
@@ -18,6 +20,7 @@ export class ModernStdioLink implements ModernLink {
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout
   readonly #timeoutMs: number
+  #usedAt: number
 
   constructor(options: ModernStdioLinkOptions) {
     const { server, logger, timeoutMs, now, notice } = options
@@ -44,7 +47,12 @@ export class ModernStdioLink implements ModernLink {
       now,
       status: httpStatus,
     })
-    this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
+    this.#usedAt = now()
+    this.#sweep = setInterval(() => {
+      this.#channel.sweep()
+      if (this.#channel.openCount > 0) this.#usedAt = now()
+      else if (now() - this.#usedAt > options.idleMs) void this.close()
+    }, 1_000)
     this.#sweep.unref()
   }
 
@@ -56,8 +64,8 @@ export class ModernStdioLink implements ModernLink {
     this.#channel.cancel(call, reason)
   }
 
-  close(): void {
-    void this.#child.close()
+  close(): Promise<void> {
+    return this.#child.close()
   }
 
   /**

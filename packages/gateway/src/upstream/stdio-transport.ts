@@ -64,6 +64,11 @@ export class StdioTransport implements LegacyTransport {
     void this.#child.close()
   }
 
+  /** Closes, and resolves when the process has ended. */
+  stop(): Promise<void> {
+    return this.#child.close()
+  }
+
   /** On stdio nothing says which call a question belongs to; with one call open there is no doubt. */
   #onlyCall(): Call | undefined {
     if (this.#channel.openCount !== 1) return undefined

@@ -66,7 +66,7 @@ export class Upstream {
   readonly #kind: Kind
   readonly #shared = new Map<string, SharedStdio>()
   readonly #modern = new Map<string, ModernLink>()
-  readonly #exclusive = new Set<LegacyTransport>()
+  readonly #exclusive = new Set<StdioTransport>()
   #verdict: EraVerdict | undefined
   #verdictAt = 0
   readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
@@ -132,7 +132,7 @@ export class Upstream {
   }
 
   modern(principal: Principal): ModernLink {
-    const key = this.#kind.of === 'stdio' ? shareKey(this.#kind.server.definition, principal) : ''
+    const key = this.#modernKey(principal)
     const known = this.#modern.get(key)
     if (known !== undefined) return known
     const link = this.#openModern(() => {
@@ -140,6 +140,10 @@ export class Upstream {
     })
     this.#modern.set(key, link)
     return link
+  }
+
+  #modernKey(principal: Principal): string {
+    return this.#kind.of === 'stdio' ? shareKey(this.#kind.server.definition, principal) : ''
   }
 
   legacy(opening: LegacyOpening): LegacyTransport {
@@ -151,9 +155,11 @@ export class Upstream {
   /** Ends everything. Calls that are open fail. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const link of this.#modern.values()) link.close()
-    for (const transport of this.#exclusive) transport.close()
-    await Promise.all([...this.#shared.values()].map((shared) => shared.close()))
+    await Promise.all([
+      ...[...this.#modern.values()].map((link) => link.close()),
+      ...[...this.#exclusive].map((transport) => transport.stop()),
+      ...[...this.#shared.values()].map((shared) => shared.close()),
+    ])
     // sessions that were just ended are told so, unless that takes long
     if (this.#kind.of === 'http') await this.#kind.client.close(GOODBYE_MS)
   }
@@ -176,7 +182,7 @@ export class Upstream {
           },
         )
       }
-      const transport: LegacyTransport = new StdioTransport(this.#stdioOptions(server), {
+      const transport = new StdioTransport(this.#stdioOptions(server), {
         ...bound(owner),
         closed: (error) => {
           this.#exclusive.delete(transport)
@@ -231,7 +237,12 @@ export class Upstream {
     const notice: ModernNotice = (message, scan, call) =>
       this.#environment.notice(message, scan, call, this.name)
     if (kind.of === 'stdio')
-      return new ModernStdioLink({ ...this.#stdioOptions(kind.server), notice, onClosed })
+      return new ModernStdioLink({
+        ...this.#stdioOptions(kind.server),
+        notice,
+        onClosed,
+        idleMs: limits.idleModernProcessMs,
+      })
     const timeoutMs = this.#timeoutMs
     return new ModernHttpLink({
       server: this.name,
@@ -244,8 +255,11 @@ export class Upstream {
 
   async #probe(context: RequestContext): Promise<EraAnswer> {
     const { now, limits, clientInfo, logger } = this.#environment
-    // a probe runs beside the processes that serve: some servers exit when they are asked what they do not know
-    const opened: ModernLink[] = []
+    // a process that was asked and speaks the modern era goes on as the one that serves; one that does not know the question
+    // may be confused or gone, and is not used for anything else
+    const { principal } = context
+    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal)
+    let keep = this.#kind.of === 'http'
     try {
       const verdict = await probeEra({
         server: this.name,
@@ -253,11 +267,7 @@ export class Upstream {
         clientInfo,
         now,
         timeoutMs: limits.probeMs,
-        openModern: () => {
-          const link = this.#openModern(() => {})
-          opened.push(link)
-          return link
-        },
+        openModern: () => this.modern(principal),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
       })
@@ -265,6 +275,7 @@ export class Upstream {
         server: this.name,
         eras: verdict.modern === undefined ? 'legacy' : 'modern',
       })
+      keep ||= verdict.modern !== undefined
       return verdict
     } catch (error) {
       if (!SallyportError.isInstance(error)) throw error
@@ -272,7 +283,7 @@ export class Upstream {
         logger.warn('server could not be asked what it speaks', { server: this.name, error: error.message })
       return error
     } finally {
-      if (this.#kind.of === 'stdio') for (const link of opened) link.close()
+      if (!keep) void asked?.close()
     }
   }
 

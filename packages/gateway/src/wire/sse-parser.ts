@@ -14,6 +14,8 @@ const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 const EMPTY = Buffer.alloc(0)
+/** A message stands on one line, or on as many as its pretty-printed form has; a line costs more memory than its bytes. */
+const MAX_LINES = 100_000
 /** What a line may hold beside its value. */
 const LONGEST_FIELD = 'data: '.length
 
@@ -115,7 +117,7 @@ export class SseParser {
     if (field === 'data') {
       this.#data.push(value)
       this.#dataBytes += value.length + 1
-      if (this.#dataBytes > this.#maxEventBytes + 1) this.#tooLarge()
+      if (this.#dataBytes > this.#maxEventBytes + 1 || this.#data.length > MAX_LINES) this.#tooLarge()
     } else if (field === 'event') this.#type = value.toString()
     else if (field === 'id') {
       if (!value.includes(0)) this.#id = value.toString()

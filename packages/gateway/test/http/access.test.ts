@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Authenticator, Challenge, Principal } from '@sallyport/core'
+import { type Authenticator, type Challenge, ConfigError, type Principal } from '@sallyport/core'
 import { createMemoryAuditRecorder } from '@sallyport/core/memory'
+import { createGateway } from '../../src/index.ts'
 import { at, openEvents, send, sendRaw, until } from './client.ts'
 import { collectingLogger, namedCallers, type RunningGateway, startGateway } from './gateway.ts'
 import { callTool, jsonHeaders, modern, openSession } from './messages.ts'
@@ -298,6 +299,58 @@ describe('protected resource metadata (RFC 9728)', () => {
     expect((await send(open.origin + path, { method: 'GET' })).status).toBe(404)
     await open.close()
   })
+})
+
+describe('where the gateway is mounted', () => {
+  test('at the root of its host', async () => {
+    const own = await startGateway({
+      servers: servers(),
+      publicUrl: 'https://mcp.example.com',
+      authenticate: namedCallers({ metadata }),
+    })
+    await own.gateway.ready()
+    const host = { host: 'mcp.example.com' }
+    const call = (path: string, headers: Record<string, string>) =>
+      send(own.origin + path, {
+        ...modern('tools/list'),
+        headers: { ...modern('tools/list').headers, ...host, ...headers },
+      })
+    expect((await call('/m', ada)).status).toBe(200)
+    expect((await call('/', ada)).status).toBe(400)
+    expect((await call('/none', ada)).status).toBe(404)
+    const meta = 'https://mcp.example.com/.well-known/oauth-protected-resource'
+    expect((await call('/', {})).headers['www-authenticate']).toBe(`Bearer resource_metadata="${meta}"`)
+    expect((await call('/m', {})).headers['www-authenticate']).toBe(`Bearer resource_metadata="${meta}/m"`)
+    const get = (path: string) => send(own.origin + path, { method: 'GET', headers: host })
+    const wellKnown = '/.well-known/oauth-protected-resource'
+    expect(at((await get(wellKnown)).json, 'resource')).toBe('https://mcp.example.com/')
+    expect(at((await get(`${wellKnown}/m`)).json, 'resource')).toBe('https://mcp.example.com/m')
+    await own.close()
+  })
+
+  test.each(['ä', '&=+', '%41', 'a b', 'a?b', 'a#b', 'a\\b', ';', '"', '<script>'])(
+    'a server named %j has one path and is one resource',
+    async (name) => {
+      const own = await startGateway({
+        servers: { [name]: { url: server.url } },
+        authenticate: namedCallers({ metadata }),
+      })
+      const url = own.at(encodeURIComponent(name))
+      expect((await send(url, as('ada', modern('tools/list')))).status).toBe(200)
+      expect((await send(`${url}x`, as('ada', modern('tools/list')))).status).toBe(404)
+      const { headers } = await send(url, modern('tools/list'))
+      const where = /resource_metadata="([^"]+)"/.exec(headers['www-authenticate'] ?? '')?.[1] ?? ''
+      expect(at((await send(where, { method: 'GET' })).json, 'resource')).toBe(url)
+      await own.close()
+    },
+  )
+
+  test.each(['.', '..', '', 'a/b', 'a\nb', 'a\u2028b', '\ud800', 'x'.repeat(65)])(
+    '%j is no name for a server',
+    (name) => {
+      expect(() => createGateway({ servers: { [name]: { url: server.url } } })).toThrow(ConfigError)
+    },
+  )
 })
 
 describe('what a request has to look like', () => {

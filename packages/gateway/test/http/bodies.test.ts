@@ -124,14 +124,14 @@ describe('nesting', () => {
     expect(modernServer.arrived.at(-1)?.text).toBe(nested(126))
   })
 
-  test.each([127, 10_000, 1_000_000])('%i levels more are refused', async (depth) => {
+  test.each([127, 10_000, 500_000])('%i levels more are refused', async (depth) => {
     await refused(nested(depth), 400, -32600)
   })
 
   test('an array that is nothing but depth is refused', async () => {
     const answer = await send(
       running.at('m'),
-      withBody(callTool('echo'), '['.repeat(500_000) + ']'.repeat(500_000)),
+      withBody(callTool('echo'), '['.repeat(300_000) + ']'.repeat(300_000)),
     )
     expect(answer.status).toBe(400)
   })

@@ -300,6 +300,42 @@ describe('batches', () => {
     expect(audit.entries().every(({ outcome }) => outcome !== undefined)).toBe(true)
   })
 
+  test('a server that answers nonsense spoils its own answer only', async () => {
+    const odd = await startHandmade({
+      era: 'legacy',
+      handle: (exchange) =>
+        exchange.write(
+          200,
+          `{"jsonrpc":"2.0","id":${JSON.stringify(at(exchange.message, 'id'))},"result":{"a":[}}`,
+        ),
+    })
+    const own = await startGateway({ servers: { l: { url: server.url }, odd: { url: odd.url } } })
+    const session = await openSession(own.url, { version: '2025-03-26' })
+    const call = (id: number, name: string) => ({
+      jsonrpc: '2.0',
+      id,
+      method: 'tools/call',
+      params: { name },
+    })
+    const answer = await session.post([call(1, 'l__x'), call(2, 'odd__x')])
+    const responses: unknown[] = Array.isArray(answer.json) ? answer.json : []
+    expect(
+      at(
+        responses.find((it) => at(it, 'id') === 1),
+        'result',
+      ),
+    ).toBeDefined()
+    expect(
+      at(
+        responses.find((it) => at(it, 'id') === 2),
+        'error',
+        'code',
+      ),
+    ).toBe(-32603)
+    await own.close()
+    await odd.close()
+  })
+
   test('with notifications only: 202', async () => {
     const session = await openSession(running.at('l'), { headers: ada, version: '2025-03-26' })
     expect((await session.post([batch[1]])).status).toBe(202)

@@ -276,6 +276,23 @@ describe('the legacy era: hanging up is not cancelling', () => {
   })
 })
 
+test('ending a session ends its calls and its streams, and the server is told', async () => {
+  const session = await openSession(running.at('l'))
+  const unasked = await session.listen()
+  const call = session.request('tools/call', { name: 'ended' })
+  const exchange = await heldCall('ended')
+  const before = legacyServer.all.length
+  expect((await send(session.url, { method: 'DELETE', headers: session.headers })).status).toBe(200)
+  expect(responseIn(await call)).toBeUndefined()
+  expect(await unasked.message()).toBeUndefined()
+  await until(() => exchange.hungUp, 'the server was told')
+  await until(
+    () => legacyServer.all.slice(before).some(({ method }) => method === 'DELETE'),
+    'its session ended',
+  )
+  expect(lastOutcome('ended')).toMatchObject({ status: 'cancelled' })
+})
+
 describe('a reader that does not keep up', () => {
   const kilobytes = 'x'.repeat(16 * 1024)
   const fill = (value: number) => ({

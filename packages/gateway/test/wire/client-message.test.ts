@@ -72,7 +72,7 @@ describe('readMessage', () => {
         if (typeof value === 'object' && value !== null && 'params' in value && hasMethod)
           expect(found.params).toEqual(value.params)
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     )
     expect(taken).toBeGreaterThan(0)
   })
@@ -115,7 +115,7 @@ describe('repeatedMember', () => {
         if (repeatedMember(written.text) === undefined)
           expect(countMembers(kept)).toBe(countNames(written.text))
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     )
   })
 

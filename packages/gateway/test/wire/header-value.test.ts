@@ -22,9 +22,9 @@ test('every well-formed text survives, as a value that HTTP can carry', () => {
   fc.assert(
     fc.property(
       fc.oneof(
-        fc.string({ unit: 'binary' }),
-        fc.string({ unit: 'binary-ascii' }),
-        fc.string().map((text) => `=?base64?${text}?=`),
+        fc.string({ unit: 'binary', maxLength: 12 }),
+        fc.string({ unit: 'binary-ascii', maxLength: 12 }),
+        fc.string({ maxLength: 12 }).map((text) => `=?base64?${text}?=`),
       ),
       (value) => {
         const header = encodeHeaderValue(value)
@@ -32,7 +32,7 @@ test('every well-formed text survives, as a value that HTTP can carry', () => {
         expect(decodeHeaderValue(header)).toBe(value)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 250 },
   )
 })
 

@@ -43,7 +43,7 @@ test('any cutting gives the lines of the whole', () => {
       const expected = complete.map((line) => line.replace(/\r$/, '')).filter((line) => line !== '')
       expect(split(cut(bytes, at))).toEqual({ lines: expected, failed: false })
     }),
-    { numRuns: 300 },
+    { numRuns: 250 },
   )
 })
 
@@ -52,7 +52,7 @@ test('any cutting finds the same line too long', () => {
     fc.property(text, lengths, (bytes, at) => {
       expect(split(cut(bytes, at), 6)).toEqual(split([bytes], 6))
     }),
-    { numRuns: 300 },
+    { numRuns: 250 },
   )
 })
 

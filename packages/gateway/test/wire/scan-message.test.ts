@@ -87,7 +87,7 @@ describe('scanMessage, against JSON.parse', () => {
         else expect(subscriptions).toContainEqual(subscription)
         expect(found.isError).toBe(memberOf(value, 'result', 'isError') === true)
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     )
   })
 
@@ -98,7 +98,7 @@ describe('scanMessage, against JSON.parse', () => {
         expect(found?.duplicate !== undefined).toBe(expectedDuplicate(written))
         expect(found?.depth).toBe(written.depth)
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     )
   })
 
@@ -116,7 +116,7 @@ describe('scanMessage, against JSON.parse', () => {
           expect(scan(`{${one}:1,${other}:2}`).found?.duplicate !== undefined).toBe(same)
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 250 },
     )
   })
 
@@ -159,7 +159,7 @@ describe('scanMessage, against JSON.parse', () => {
           scan(text.slice(0, place) + noise + text.slice(place + 1))
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 250 },
     )
   })
 
@@ -187,7 +187,7 @@ describe('scanArray, against JSON.parse', () => {
         const elements = scanArray(bytes.toString('latin1'))
         expect(elements?.map(([start, end]) => valueAt(bytes, start, end))).toEqual(JSON.parse(text))
       }),
-      { numRuns: 300 },
+      { numRuns: 250 },
     )
   })
 

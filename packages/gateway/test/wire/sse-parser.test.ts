@@ -97,7 +97,7 @@ test('any cutting gives the same events', () => {
       const bytes = marked ? Buffer.concat([Buffer.from('\ufeff'), body]) : body
       expect(parse(cut(bytes, lengths))).toEqual(parse([bytes]))
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   )
 })
 
@@ -116,7 +116,7 @@ test('any cutting finds the same event too large', () => {
     fc.property(stream, fc.array(fc.integer({ min: 0, max: 5 })), (bytes, lengths) => {
       expect(outcome(cut(bytes, lengths))).toEqual(outcome([bytes]))
     }),
-    { numRuns: 300 },
+    { numRuns: 250 },
   )
 })
 
@@ -134,6 +134,16 @@ describe('limits', () => {
   ])('%s without end', (_, piece) => {
     const endless = Array.from({ length: limit }, () => piece.repeat(4))
     expect(() => parse(endless, limit)).toThrow(RangeError)
+  })
+
+  test('lines are counted too', () => {
+    expect(() =>
+      parse(
+        Array.from({ length: 110 }, () => 'data\n'.repeat(1_000)),
+        64_000_000,
+      ),
+    ).toThrow(RangeError)
+    expect(parse([`${'data\n'.repeat(90_000)}\n`], 64_000_000)).toHaveLength(1)
   })
 
   test('a large event in small pieces is put together in reasonable time', () => {

@@ -148,6 +148,19 @@ describe('both eras on one line', () => {
     expect(at(line.said[1], 'result', 'x')).toBe(1)
   })
 
+  test.each(['a\nb', 'a\r\nX-Evil: 1', 'méthode', '\u{1f600}', '', ' ', '\0'])(
+    'a method %j that no header can carry is answered, and injects nothing',
+    async (method) => {
+      const server = await startHandmade()
+      cleanUp.push(() => server.close())
+      const line = connect({ servers: { m: { url: server.url } } }, 'm')
+      line.say({ jsonrpc: '2.0', id: 1, method, params: { name: 'a\r\nb', _meta: envelope } })
+      const answer = await line.answer(1)
+      expect(at(answer, 'error') ?? at(answer, 'result')).toBeDefined()
+      expect(server.arrived.every(({ headers }) => headers['x-evil'] === undefined)).toBe(true)
+    },
+  )
+
   test('cancelling by notification, and ending in the middle', async () => {
     const held: Exchange[] = []
     const server = await startHandmade({ handle: (exchange) => void held.push(exchange) })
