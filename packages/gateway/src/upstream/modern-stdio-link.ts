@@ -10,8 +10,10 @@ import type { StdioTransportOptions } from './stdio-transport.ts'
 export interface ModernStdioLinkOptions extends StdioTransportOptions {
   readonly notice: ModernNotice
   readonly onClosed: () => void
-  /** Milliseconds that the process is kept when nobody uses it. */
+  /** Milliseconds that the process is kept when nobody uses it any more. */
   readonly idleMs: number
+  /** The same for a process that nobody has used yet, because it was only asked what it speaks. */
+  readonly unusedMs: number
 }
 
 /** One child process of the modern era. It keeps nothing between calls, so everyone of a tenant can use it. */
@@ -21,6 +23,7 @@ export class ModernStdioLink implements ModernLink {
   readonly #sweep: NodeJS.Timeout
   readonly #timeoutMs: number
   #usedAt: number
+  #used = false
 
   constructor(options: ModernStdioLinkOptions) {
     const { server, logger, timeoutMs, now, notice } = options
@@ -51,12 +54,13 @@ export class ModernStdioLink implements ModernLink {
     this.#sweep = setInterval(() => {
       this.#channel.sweep()
       if (this.#channel.openCount > 0) this.#usedAt = now()
-      else if (now() - this.#usedAt > options.idleMs) void this.close()
+      else if (now() - this.#usedAt > (this.#used ? options.idleMs : options.unusedMs)) void this.close()
     }, 1_000)
     this.#sweep.unref()
   }
 
   send(call: Call): void {
+    if (call.method !== 'server/discover') this.#used = true
     this.#channel.send(call, timeoutOf(call, this.#timeoutMs))
   }
 

@@ -242,6 +242,7 @@ export class Upstream {
         notice,
         onClosed,
         idleMs: limits.idleModernProcessMs,
+        unusedMs: limits.idleProcessMs,
       })
     const timeoutMs = this.#timeoutMs
     return new ModernHttpLink({

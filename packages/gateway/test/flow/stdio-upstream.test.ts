@@ -1,4 +1,6 @@
+import type { ServerRuntime } from '@sallyport/core'
 import { describe, expect, it } from 'vitest'
+import { createChildProcessRuntime } from '../../src/index.ts'
 import { bearer, believing, connectV1, startGateway, stdioFixture, textOf, until } from './harness.ts'
 import { at, type Json, modern, RawSession } from './raw-client.ts'
 import { scriptedRuntime } from './scripted-runtime.ts'
@@ -171,4 +173,43 @@ describe('a stdio server', () => {
     await shared.end()
     await until(() => expect(processes.map((process) => process.running())).toEqual([false, false]))
   })
+
+  it('of the modern era that was asked what it speaks goes on as the one that serves', async () => {
+    const runtime = countingRuntime()
+    const { gateway, at: path } = await startGateway({ servers: { pipe: stdioFixture('modern') }, runtime })
+    await gateway.ready()
+    const answer = await modern(path('pipe'), 'tools/call', { name: 'echo', arguments: {} })
+    expect(at(answer, 'result')).toBeDefined()
+    expect(runtime.counts()).toEqual({ started: 1, running: 1 })
+  })
+
+  it('of both eras does not keep the process of the probe for clients that never come', async () => {
+    const runtime = countingRuntime()
+    const { gateway, at: path } = await startGateway({
+      servers: { pipe: stdioFixture('dual') },
+      runtime,
+      limits: { idleProcessMs: 50 },
+    })
+    await gateway.ready()
+    const session = await RawSession.open(path('pipe'))
+    expect(at(await session.call('echo'), 'result')).toBeDefined()
+    await until(() => expect(runtime.counts()).toEqual({ started: 2, running: 1 }))
+    expect(at(await session.call('echo'), 'result')).toBeDefined()
+  })
 })
+
+function countingRuntime(): ServerRuntime & { counts(): { started: number; running: number } } {
+  const runtime = createChildProcessRuntime()
+  let started = 0
+  let running = 0
+  return {
+    async start(server, signal) {
+      const process = await runtime.start(server, signal)
+      started++
+      running++
+      void process.exited.then(() => running--)
+      return process
+    },
+    counts: () => ({ started, running }),
+  }
+}
