@@ -54,6 +54,8 @@ export interface SessionOpening {
   readonly outlet?: (message: Buffer) => void
 }
 
+const MAX_INITIALIZE_BYTES = 64 * 1024
+
 /** What all fronts share: the parts of the gateway, and the ways of a request into them. */
 export class GatewayCore implements FlowKeeper {
   readonly logger: Logger
@@ -116,7 +118,7 @@ export class GatewayCore implements FlowKeeper {
       logger: this.logger,
       // long enough for a process to start
       acknowledgeMs: Math.min(5_000, this.limits.listMs),
-      ownerOf: (flow, uri) => this.#aggregator.ownerOf(flow, uri),
+      ownersOf: (flow, uris) => this.#aggregator.ownersOf(flow, uris),
       onListChanged: (tenant, server) => this.catalog.invalidate(tenant, server),
     })
     this.#aggregator = new Aggregator({
@@ -197,6 +199,12 @@ export class GatewayCore implements FlowKeeper {
       flow.reject(200, { code: RpcCode.invalidParams, message: text })
       return
     }
+    if (message.bytes.length > MAX_INITIALIZE_BYTES) {
+      // it is kept as long as the session lives
+      const text = `initialize may take ${MAX_INITIALIZE_BYTES} bytes`
+      flow.reject(200, { code: RpcCode.invalidParams, message: text })
+      return
+    }
     let session: LegacySession
     try {
       session = this.sessions.create({
@@ -208,6 +216,8 @@ export class GatewayCore implements FlowKeeper {
       flow.fail(error)
       return
     }
+    // whatever the end: a session that did not come to be gives its place back
+    flow.keptBy({ settled: () => this.sessions.discard(session) })
     if (endpoint === undefined) this.#openAggregated(opening, session, flow)
     else this.#openSingle(opening, session, flow, endpoint)
   }

@@ -109,7 +109,7 @@ class Life {
     clearTimeout(this.#retry)
     let definitions: ReadonlyMap<string, ServerDefinition>
     try {
-      definitions = await registry.list()
+      definitions = new Map(await registry.list())
     } catch (cause) {
       logger.error('the server registry failed', { cause: String(cause) })
       if (load === this.#loads && this.#closing === undefined) {

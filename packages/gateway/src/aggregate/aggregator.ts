@@ -61,10 +61,15 @@ export class Aggregator {
     })
   }
 
-  /** The server that a caller of the modern era reads a resource from. */
-  ownerOf(flow: Flow, uri: string): Promise<Upstream | undefined> {
-    const asker = () => modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
-    return new Promise((resolve) => findByUri(uri, asker, this.#options, resolve))
+  /** The servers that a caller of the modern era reads resources from. */
+  async ownersOf(flow: Flow, uris: readonly string[]): Promise<ReadonlyMap<string, Upstream | undefined>> {
+    const asker = modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
+    const owners = new Map<string, Upstream | undefined>()
+    // one after the other: the first answers fill the catalog for the rest
+    for (const uri of uris) {
+      owners.set(uri, await new Promise((resolve) => findByUri(uri, () => asker, this.#options, resolve)))
+    }
+    return owners
   }
 
   #route(flow: Flow, way: Way): void {

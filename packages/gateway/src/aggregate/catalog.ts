@@ -53,10 +53,14 @@ const MAX_PAGES = 100
 /** Who only searches a list does not wait again, so soon, for a server that has just failed to give it. */
 const FAILURE_MS = 5_000
 
+/** Characters of lists that are kept for all callers together. */
+const MAX_KEPT_CHARS = 32 * 1024 * 1024
+
 /** Lists of servers, fetched when they are needed and kept as long as their server allows. */
 export class Catalog {
   readonly #options: CatalogOptions
   readonly #entries = new Map<string, CatalogEntry>()
+  #keptChars = 0
   readonly #fetching = new Map<string, Promise<CatalogEntry | SallyportError>>()
   readonly #failures = new Map<string, { readonly error: SallyportError; readonly at: number }>()
   /** Counts invalidations, so that a list fetched before one is not kept after it. */
@@ -176,8 +180,7 @@ export class Catalog {
   /** A server said that its lists changed, or it is not the server that it was. */
   invalidate(tenant: string | undefined, server: string): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.server === server && (tenant === undefined || partsOf(key)[0] === tenant))
-        this.#entries.delete(key)
+      if (entry.server === server && (tenant === undefined || partsOf(key)[0] === tenant)) this.#drop(key)
     }
     const keys = tenant === undefined ? [...this.#generations.keys()] : [generationKey(tenant, server)]
     for (const key of keys) this.#generations.set(key, (this.#generations.get(key) ?? 0) + 1)
@@ -211,8 +214,22 @@ export class Catalog {
 
   #keep(key: string, entry: CatalogEntry): void {
     if (entry.ttlMs === 0) return
-    makeRoom(this.#entries, this.#options.maxEntries)
+    const now = this.#options.now()
+    for (const [other, { freshUntil }] of this.#entries) if (freshUntil <= now) this.#drop(other)
+    this.#drop(key)
     this.#entries.set(key, entry)
+    this.#keptChars += entry.json.length
+    // callers choose much of the key, so entries may be many and large
+    for (const oldest of this.#entries.keys()) {
+      const full = this.#keptChars > MAX_KEPT_CHARS || this.#entries.size > this.#options.maxEntries
+      if (!full || oldest === key) break
+      this.#drop(oldest)
+    }
+  }
+
+  #drop(key: string): void {
+    this.#keptChars -= this.#entries.get(key)?.json.length ?? 0
+    this.#entries.delete(key)
   }
 
   #failed(key: string, error: SallyportError): void {

@@ -16,8 +16,11 @@ export interface ListenOptions {
   readonly logger: Logger
   /** A server's lists have changed. */
   readonly onListChanged: (tenant: string, server: string) => void
-  /** The server that a resource is read from. */
-  readonly ownerOf: (flow: Flow, uri: string) => Promise<Upstream | undefined>
+  /** The servers that resources are read from. */
+  readonly ownersOf: (
+    flow: Flow,
+    uris: readonly string[],
+  ) => Promise<ReadonlyMap<string, Upstream | undefined>>
   /** How long the acknowledgement waits for servers that are slow to give theirs. */
   readonly acknowledgeMs: number
 }
@@ -47,7 +50,7 @@ export class Listeners {
     if (filter === undefined) {
       flow.reject(400, {
         code: RpcCode.invalidParams,
-        message: 'params.notifications must be a notification filter',
+        message: `params.notifications must be a notification filter, with at most ${MAX_URIS} resources`,
       })
       return
     }
@@ -157,7 +160,7 @@ class Subscription {
 
   /** Listens on the servers that are not listened on yet; those that are away are tried again. */
   async #join(late: boolean, retryMs: number): Promise<void> {
-    const owners = await this.#owners()
+    const owners = await this.#options.ownersOf(this.#flow, this.#filter.resourceSubscriptions)
     const wanted = this.#options.upstreams.all().filter(({ name }) => !this.#legs.has(name))
     const joined = await Promise.all(wanted.map((upstream) => this.#joinOne(upstream, owners, late)))
     if (this.#closed || !joined.includes('away')) return
@@ -185,13 +188,6 @@ class Subscription {
     this.#legs.set(upstream.name, leg)
     this.#open(leg, RETRY_MS)
     return undefined
-  }
-
-  async #owners(): Promise<ReadonlyMap<string, Upstream | undefined>> {
-    const { ownerOf } = this.#options
-    const uris = this.#filter.resourceSubscriptions
-    const owners = await Promise.all(uris.map((uri) => ownerOf(this.#flow, uri)))
-    return new Map(uris.map((uri, index) => [uri, owners[index]]))
   }
 
   #open(leg: Leg, retryMs: number): void {
@@ -260,15 +256,19 @@ class Subscription {
   }
 }
 
+/** Resources in one subscription. */
+const MAX_URIS = 1_000
+
 function readFilter(value: unknown): Filter | undefined {
   if (!isRecord(value)) return undefined
   const uris = value['resourceSubscriptions'] ?? []
-  if (!Array.isArray(uris) || !uris.every((uri) => typeof uri === 'string')) return undefined
+  if (!Array.isArray(uris) || uris.length > MAX_URIS || !uris.every((uri) => typeof uri === 'string'))
+    return undefined
   return {
     toolsListChanged: value['toolsListChanged'] === true,
     promptsListChanged: value['promptsListChanged'] === true,
     resourcesListChanged: value['resourcesListChanged'] === true,
-    resourceSubscriptions: uris,
+    resourceSubscriptions: [...new Set(uris)],
   }
 }
 

@@ -24,6 +24,8 @@ export function runRequestPhase(
     call,
     async (interceptor, current) => {
       const next = (await interceptor.request?.(context, current)) ?? current
+      if (!('refuse' in next) && !isRecord(next.params))
+        throw new TypeError('the interceptor returned no call')
       if (!('refuse' in next)) return { ...next, method: call.method, server: call.server }
       throw new GatewayError('ERR_FORBIDDEN', next.message, {
         data: { interceptor: interceptor.name, ...next.data },
@@ -87,7 +89,8 @@ function runHandlers(
       if (phase?.body !== 'buffer') return current
       const parsed = parseJson(current)
       if (!isJsonObject(parsed)) throw new TypeError('the answer is not a JSON object')
-      const changed = await phase.handle(context, { call, response: parsed })
+      const changed: unknown = await phase.handle(context, { call, response: parsed })
+      if (!isJsonObject(changed)) throw new TypeError('the interceptor returned no response')
       return changed === parsed ? current : Buffer.from(JSON.stringify({ ...changed, id: parsed['id'] }))
     },
     done,
@@ -116,7 +119,9 @@ function step<Value>(
     }
     return current
   }
-  all().then(done, (error: unknown) => done(error instanceof Error ? error : new Error(String(error))))
+  const failed = (error: unknown) => done(error instanceof Error ? error : new Error(String(error)))
+  // what an interceptor returned may also be found unusable by whoever takes it
+  all().then(done).catch(failed)
 }
 
 /** What `JSON.parse` returned holds JSON values only, so being an object is all there is to check. */

@@ -100,6 +100,11 @@ class FetchExchange implements HttpExchange {
         closed = true
         controller?.close()
       },
+      cut() {
+        if (closed) return
+        closed = true
+        controller?.error(new Error('the gateway has cut this stream'))
+      },
       get bufferedBytes() {
         return closed ? 0 : Math.max(0, HIGH_WATER_BYTES - (controller?.desiredSize ?? HIGH_WATER_BYTES))
       },

@@ -10,6 +10,8 @@ export interface HostCheckOptions {
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
+const REFUSED = 'this Origin may not call here'
+
 /** Hosts whose verdict is remembered. */
 const MAX_KNOWN = 1_000
 
@@ -32,9 +34,12 @@ export class HostCheck {
     if (verdict === 'foreign') return 'the Host header names another host'
     const origin = headerOf(exchange, 'origin')
     if (origin === undefined || this.#options.allowedOrigins.includes(origin)) return undefined
-    const own = URL.canParse(origin) && new URL(origin).origin === this.#options.publicUrl?.origin
+    // an origin is scheme, host and port (RFC 6454 section 6.2): anything else is not what a browser sends for a page
+    if (!/^https?:/.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin.toLowerCase())
+      return REFUSED
+    const own = new URL(origin).origin === this.#options.publicUrl?.origin
     const local = verdict === 'loopback' && LOOPBACK.has(hostname(origin))
-    return own || local ? undefined : 'this Origin may not call here'
+    return own || local ? undefined : REFUSED
   }
 
   #verdict(host: string): 'loopback' | 'known' | 'foreign' {

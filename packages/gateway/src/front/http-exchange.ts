@@ -32,6 +32,8 @@ export type BodyFault =
 export interface ByteStream {
   write(chunk: Uint8Array): void
   end(): void
+  /** Ends it at once; what the client has not taken is thrown away. */
+  cut(): void
   /** Bytes that the client has not taken yet. */
   readonly bufferedBytes: number
 }

@@ -87,7 +87,7 @@ export class HttpFront {
     const admit = (result: Principal | Challenge) => {
       if (typeof result !== 'object' || result === null) broken('the authenticator returned no object')
       else if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
-      else if (result.tenant === '' || result.subject === '') {
+      else if (!isNonEmpty(result.tenant) || !isNonEmpty(result.subject)) {
         broken('the authenticator returned a principal without tenant or subject')
       } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
     }
@@ -96,7 +96,7 @@ export class HttpFront {
       const message = 'authentication is not available now'
       this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, message)
     }
-    let result: Principal | Challenge | Promise<Principal | Challenge>
+    let result: Principal | Challenge | PromiseLike<Principal | Challenge>
     try {
       result = this.#authenticator.authenticate({
         method: exchange.method,
@@ -108,7 +108,8 @@ export class HttpFront {
       broken(cause)
       return
     }
-    if (result instanceof Promise) result.then((it) => guard(this.#core, exchange, () => admit(it)), broken)
+    // promises of other libraries count as well: what is not awaited would be let in unread
+    if (isThenable(result)) result.then((it) => guard(this.#core, exchange, () => admit(it)), broken)
     else admit(result)
   }
 
@@ -268,6 +269,14 @@ export class HttpFront {
       JSON.stringify({ ok: good }),
     )
   }
+}
+
+function isNonEmpty(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
+}
+
+function isThenable<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 /** A POST whose body is still on its way. */

@@ -134,6 +134,10 @@ export class LegacyHttp {
           end()
           connection.end()
         },
+        cut: () => {
+          end()
+          connection.cut()
+        },
         get bufferedBytes() {
           return connection.bufferedBytes
         },

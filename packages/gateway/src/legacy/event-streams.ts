@@ -130,10 +130,8 @@ export class EventStream {
     const sequence = ++this.#sequence
     this.#kept.push({ sequence, message: compact(message) })
     this.#keptBytes += message.length
-    while (
-      this.#kept.length > 1 &&
-      (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes)
-    ) {
+    // an event that alone is more than what may be kept is sent, but not kept
+    while (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes) {
       this.#keptBytes -= this.#kept.shift()?.message.length ?? 0
     }
     const connection = this.#connection
@@ -143,13 +141,13 @@ export class EventStream {
     // too slow: let go of the connection, the client can fetch the rest
     if (connection.bufferedBytes > this.#limits.maxBytes * 4) {
       this.#connection = undefined
-      connection.end()
+      connection.cut()
     }
   }
 
   /** Sends what the client has not seen (`seen` from its `Last-Event-ID`, else what was never sent), then what comes. */
   attach(connection: ByteStream, seen?: number): void {
-    this.#connection?.end()
+    this.#connection?.cut()
     this.#connection = connection
     const from = seen ?? this.#delivered
     if (seen === undefined && this.#priming) {

@@ -47,6 +47,8 @@ interface KeptState {
 
 /** Questions that one session keeps open; a server that asks more is not waiting for all of them. */
 const MAX_QUESTIONS = 1_000
+/** Bytes of the id of a server's request: it is kept until the answer comes. */
+const MAX_QUESTION_ID = 1_024
 
 /** Two spellings of one id (`100`, `1e2`) are one id. */
 function questionKey(id: Buffer): string {
@@ -169,6 +171,8 @@ export class LegacySession implements PeerHost, FlowKeeper {
       this.#progress(message)
       return
     }
+    // a request without an id would be a way past everything that looks at requests
+    if (!message.method.startsWith('notifications/')) return
     for (const peer of this.#peers.values()) peer.notify(message.bytes)
   }
 
@@ -191,6 +195,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
       this.#options.onListChanged(this, peer.name, method)
       if (this.endpoint === undefined) return
     }
+    if (scan.idEnd - scan.idStart > MAX_QUESTION_ID) return
     const shown =
       scan.idStart >= 0 ? this.#ask(peer, message, scan) : this.#notice(peer, message, scan, method)
     if (shown === undefined) return

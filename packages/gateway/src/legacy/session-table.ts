@@ -66,12 +66,21 @@ export class SessionTable {
         },
       )
     }
-    return this.#session(randomBytes(24).toString('base64url'), opening)
+    const session = this.#session(randomBytes(24).toString('base64url'), opening)
+    this.#count(session, 1)
+    return session
+  }
+
+  /** The handshake failed: nobody will ever use the session. */
+  discard(session: LegacySession): void {
+    if (this.#sessions.has(session.id) || session.closed) return
+    session.close()
+    this.#count(session, -1)
   }
 
   /** The client may use the session from now on. */
   publish(session: LegacySession): void {
-    this.#add(session)
+    this.#sessions.set(session.id, session)
     this.#inStore('put', () => this.#options.store.put(session.record(this.#expiry())))
   }
 
@@ -139,9 +148,7 @@ export class SessionTable {
     const heard = [...session.peers()].flatMap((peer) => (peer.hears ? peer.upstream : []))
     session.close(keepUpstreamSessions)
     if (!this.#sessions.delete(session.id)) return false
-    const left = (this.#perOwner.get(session.owner) ?? 1) - 1
-    if (left > 0) this.#perOwner.set(session.owner, left)
-    else this.#perOwner.delete(session.owner)
+    this.#count(session, -1)
     if (heard.length > 0) this.#options.onEnded(session, heard)
     return true
   }
@@ -193,7 +200,13 @@ export class SessionTable {
 
   #add(session: LegacySession): void {
     this.#sessions.set(session.id, session)
-    this.#perOwner.set(session.owner, (this.#perOwner.get(session.owner) ?? 0) + 1)
+    this.#count(session, 1)
+  }
+
+  #count({ owner }: LegacySession, change: 1 | -1): void {
+    const left = (this.#perOwner.get(owner) ?? 0) + change
+    if (left > 0) this.#perOwner.set(owner, left)
+    else this.#perOwner.delete(owner)
   }
 
   /** The store hears of use now and then, not with every message. */

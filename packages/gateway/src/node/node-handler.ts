@@ -123,6 +123,10 @@ class NodeExchange implements HttpExchange {
         this.#complete = true
         response.end()
       },
+      cut: () => {
+        this.#complete = true
+        response.destroy()
+      },
       get bufferedBytes() {
         return response.writableLength
       },

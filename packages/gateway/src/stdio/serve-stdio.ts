@@ -19,7 +19,7 @@ import {
   type RpcMessage,
 } from '../wire/client-message.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
-import { errorMessage } from '../wire/json-rpc.ts'
+import { errorMessage, onOneLine } from '../wire/json-rpc.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
 import { BATCH_VERSION, META_VERSION, RpcCode } from '../wire/protocol.ts'
 
@@ -266,11 +266,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
   }
 
   #write(message: Buffer): void {
-    // a line break can only stand between tokens, where a blank means the same
-    const line = message.includes(10)
-      ? Buffer.from(message.map((byte) => (byte === 10 || byte === 13 ? 32 : byte)))
-      : message
-    this.#output.write(Buffer.concat([line, Buffer.from('\n')]))
+    this.#output.write(Buffer.concat([onOneLine(message), Buffer.from('\n')]))
   }
 
   /** The client has closed its side: what it asked for is still answered, subscriptions end. */

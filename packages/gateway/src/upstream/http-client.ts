@@ -24,6 +24,14 @@ export interface HttpRequest {
 
 export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
+/** A server has this long to end an event stream after the response; then the connection is taken from it. */
+const LINGER_MS = 1_000
+
+/** Takes the connection of an answered call back if the server keeps its stream open. */
+export function releaseLater(request: Abortable | undefined): void {
+  if (request !== undefined) setTimeout(() => request.abort(), LINGER_MS).unref()
+}
+
 /** What happens to one request; after `end` or `fail` nothing else is called. */
 export interface HttpAnswer {
   head(status: number, headers: HttpHeaders): void
@@ -47,6 +55,8 @@ export class HttpClient {
   readonly #url: URL
   readonly #path: string
   readonly #pool: Pool
+  /** Streams that stay open have connections of their own: they must not take those of calls. */
+  readonly #streams: Pool
   readonly #credentials: UpstreamCredentials | undefined
   readonly #configured: readonly string[]
 
@@ -60,6 +70,7 @@ export class HttpClient {
     this.#path = this.#url.pathname + this.#url.search
     this.#credentials = credentials
     this.#pool = new Pool(this.#url.origin, { connections: maxConnections, pipelining: 1 })
+    this.#streams = new Pool(this.#url.origin, { pipelining: 1 })
     this.#configured = Object.entries(server.definition.headers ?? {}).flat()
   }
 
@@ -81,7 +92,7 @@ export class HttpClient {
     })
     await Promise.race([this.#pool.close(), late])
     clearTimeout(timer)
-    await this.#pool.destroy()
+    await Promise.all([this.#pool.destroy(), this.#streams.destroy()])
   }
 
   /** Obtains what the server wants to see, then sends. */
@@ -93,10 +104,9 @@ export class HttpClient {
     try {
       const credential = this.#credentials.get(attempt.request.context, this.#server, challenge)
       if (credential instanceof Promise) {
-        credential.then(
-          (got) => this.#authorized(attempt, got),
-          (cause: unknown) => this.#withoutCredential(attempt, cause),
-        )
+        credential
+          .then((got) => this.#authorized(attempt, got))
+          .catch((cause: unknown) => this.#withoutCredential(attempt, cause))
       } else this.#authorized(attempt, credential)
     } catch (cause) {
       this.#withoutCredential(attempt, cause)
@@ -142,7 +152,8 @@ export class HttpClient {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
     }
-    this.#pool.dispatch(options, attempt)
+    const pool = timeoutMs === 0 ? this.#streams : this.#pool
+    pool.dispatch(options, attempt)
   }
 
   failure(cause: Error): UpstreamError {

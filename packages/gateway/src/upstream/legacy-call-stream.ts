@@ -5,7 +5,7 @@ import type { SseEvent } from '../wire/sse-parser.ts'
 import { withCallersId } from './answer-id.ts'
 import { type HttpHeaders, oneHeader } from './http-client.ts'
 import type { LegacyTransportOwner } from './legacy-transport.ts'
-import type { MessageListener } from './message-reader.ts'
+import { isEventStream, type MessageListener } from './message-reader.ts'
 
 /** The transport that a call was sent over. */
 export interface CallStreamHost {
@@ -21,6 +21,8 @@ export interface CallStreamHost {
   initialized(sessionId: string | undefined): void
   negotiated(response: Buffer): void
   abort(call: Call): void
+  /** Takes the connection back if the server keeps the stream open after the response. */
+  release(call: Call): void
 }
 
 const DEFAULT_RETRY_MS = 1_000
@@ -37,6 +39,7 @@ export class CallStream implements MessageListener {
   #retryMs: number | undefined
   #idleResumes = 0
   #progress = false
+  #streamed = false
 
   constructor(host: CallStreamHost, call: Call, sessionId: string | undefined) {
     this.#host = host
@@ -47,6 +50,7 @@ export class CallStream implements MessageListener {
   head(status: number, headers: HttpHeaders): void {
     const opening = this.call.method === 'initialize' && status < 400
     if (opening) this.#host.initialized(oneHeader(headers, 'mcp-session-id'))
+    this.#streamed = isEventStream(headers)
   }
 
   position(event: SseEvent): void {
@@ -71,6 +75,7 @@ export class CallStream implements MessageListener {
       return
     }
     if (this.call.method === 'initialize') this.#host.negotiated(message)
+    if (this.#streamed) this.#host.release(this.call)
     // in this era a status other than 200 speaks of the session, and that one is the gateway's
     if (this.#host.settle(this.call)) this.call.final(response, scan, 200)
   }

@@ -3,7 +3,7 @@ import type { Call } from '../call/call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
 import { splice } from '../wire/splice.ts'
-import { type Abortable, type HttpClient, nothingToAbort } from './http-client.ts'
+import { type Abortable, type HttpClient, nothingToAbort, releaseLater } from './http-client.ts'
 import { CallStream, type CallStreamHost } from './legacy-call-stream.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { MessageReader } from './message-reader.ts'
@@ -126,6 +126,10 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
 
   abort(call: Call): void {
     this.#open.get(call)?.abort()
+  }
+
+  release(call: Call): void {
+    releaseLater(this.#open.get(call))
   }
 
   initialized(sessionId: string | undefined): void {

@@ -15,6 +15,10 @@ export interface MessageListener {
   fail(error: SallyportError): void
 }
 
+export function isEventStream(headers: HttpHeaders): boolean {
+  return oneHeader(headers, 'content-type')?.startsWith('text/event-stream') === true
+}
+
 /** Reads the JSON-RPC messages out of an HTTP answer, whichever of the two forms the server chose. */
 export class MessageReader implements HttpAnswer {
   readonly #server: string
@@ -35,7 +39,7 @@ export class MessageReader implements HttpAnswer {
   head(status: number, headers: HttpHeaders): void {
     this.#status = status
     this.#listener.head?.(status, headers)
-    if (!oneHeader(headers, 'content-type')?.startsWith('text/event-stream')) return
+    if (!isEventStream(headers)) return
     this.#parser = new SseParser((event) => {
       this.#listener.position?.(event)
       if (event.data.length > 0 && event.type === 'message') this.#deliver(event.data)

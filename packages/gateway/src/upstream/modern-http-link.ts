@@ -4,8 +4,14 @@ import { LATEST_MODERN } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
-import { type Abortable, type HttpClient, nothingToAbort } from './http-client.ts'
-import { type MessageListener, MessageReader } from './message-reader.ts'
+import {
+  type Abortable,
+  type HttpClient,
+  type HttpHeaders,
+  nothingToAbort,
+  releaseLater,
+} from './http-client.ts'
+import { isEventStream, type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 
 export interface ModernHttpLinkOptions {
@@ -58,6 +64,10 @@ export class ModernHttpLink implements ModernLink {
     return this.#open.has(call)
   }
 
+  release(call: Call): void {
+    releaseLater(this.#open.get(call))
+  }
+
   /** The call is over; false if it was already. */
   settle(call: Call): boolean {
     return this.#open.delete(call)
@@ -81,10 +91,15 @@ export class ModernHttpLink implements ModernLink {
 class ModernCallStream implements MessageListener {
   readonly #link: ModernHttpLink
   readonly #call: Call
+  #streamed = false
 
   constructor(link: ModernHttpLink, call: Call) {
     this.#link = link
     this.#call = call
+  }
+
+  head(_status: number, headers: HttpHeaders): void {
+    this.#streamed = isEventStream(headers)
   }
 
   message(message: Buffer, scan: MessageScan, status: number): void {
@@ -96,7 +111,10 @@ class ModernCallStream implements MessageListener {
     }
     const response = withCallersId(message, scan, this.#call.idText)
     if (response === undefined) this.#fail('answered with the id of another request')
-    else if (this.#link.settle(this.#call)) this.#call.final(response, scan, statusForClient(status))
+    else {
+      if (this.#streamed) this.#link.release(this.#call)
+      if (this.#link.settle(this.#call)) this.#call.final(response, scan, statusForClient(status))
+    }
   }
 
   end(status: number): void {

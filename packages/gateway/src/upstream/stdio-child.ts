@@ -7,6 +7,7 @@ import {
   type StdioServerDefinition,
   UpstreamError,
 } from '@sallyport/core'
+import { onOneLine } from '../wire/json-rpc.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
 
 export interface StdioChildOptions {
@@ -50,7 +51,7 @@ export class StdioChild {
   /** All messages of one turn of the event loop go out in one write. */
   readonly write = (message: Buffer): void => {
     if (this.#closed) return
-    this.#outbox.push(message, LINE_FEED)
+    this.#outbox.push(onOneLine(message), LINE_FEED)
     this.#outboxBytes += message.length
     if (this.#outboxBytes + (this.#process?.stdin.writableLength ?? 0) > this.#options.maxLineBytes * 2) {
       this.#fail('does not read its input')

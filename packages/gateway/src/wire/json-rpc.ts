@@ -12,6 +12,15 @@ export function errorMessage(
   return Buffer.from(`{"jsonrpc":"2.0",${head}"error":${JSON.stringify(error)}}`)
 }
 
+/**
+ * The same message without line breaks. In JSON they can only stand between tokens, where a blank means the same; where a line
+ * is a message, they would make two of one.
+ */
+export function onOneLine(message: Buffer): Buffer {
+  if (!message.includes(10) && !message.includes(13)) return message
+  return Buffer.from(message.map((byte) => (byte === 10 || byte === 13 ? 32 : byte)))
+}
+
 export function requestMessage(id: string | number, method: string, params: unknown): Buffer {
   return Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
 }

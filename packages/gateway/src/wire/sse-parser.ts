@@ -1,3 +1,5 @@
+import { onOneLine } from './json-rpc.ts'
+
 /** One event of a server-sent event stream (WHATWG HTML, "Server-sent events"). */
 export interface SseEvent {
   /** Default `message`. */
@@ -159,11 +161,5 @@ function byteOrderMark(buffer: Buffer): number | 'unfinished' {
 /** An event as bytes. `data` must hold no line break, as JSON on one line does. */
 export function sseEvent(data: Buffer, id?: string): Buffer {
   const head = id === undefined ? 'event: message\ndata: ' : `event: message\nid: ${id}\ndata: `
-  const oneLine = data.includes(LINE_FEED) || data.includes(CARRIAGE_RETURN) ? joinLines(data) : data
-  return Buffer.concat([Buffer.from(head), oneLine, Buffer.from('\n\n')])
-}
-
-/** In JSON a line break can only stand between tokens, where a blank means the same. */
-function joinLines(data: Buffer): Buffer {
-  return Buffer.from(data.toString('latin1').replaceAll(/[\r\n]/g, ' '), 'latin1')
+  return Buffer.concat([Buffer.from(head), onOneLine(data), Buffer.from('\n\n')])
 }
