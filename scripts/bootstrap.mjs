@@ -96,7 +96,23 @@ function runScript() {
   child.on('exit', (code, signal) => process.exit(signal ? 128 + (constants.signals[signal] ?? 0) : code))
 }
 
+// PATH as it was before npm and this file added to it: MCP servers that a user configures are to find the user's own Node and npx.
+function userPath() {
+  const added = (folder) => {
+    const project = folder.endsWith(join('node_modules', '.bin')) ? dirname(dirname(folder)) : undefined
+    return (
+      folder.endsWith('node-gyp-bin') ||
+      (project !== undefined && (root === project || root.startsWith(join(project, '/'))))
+    )
+  }
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((folder) => !added(folder))
+    .join(delimiter)
+}
+
 function useTools() {
+  environment.SALLYPORT_USER_PATH = userPath()
   const folders = [...(ownNodeIsNewEnough ? [] : [nodeTool]), pnpmTool].filter(isPresent).map(toolFolder)
   environment.PATH = [join(root, 'node_modules', '.bin'), ...folders, process.env.PATH].join(delimiter)
 }

@@ -70,5 +70,11 @@ export function openConfigFile(
 
 export function explain(error: unknown): string {
   if (ConfigError.isInstance(error)) return error.message
+  if (error instanceof Error && 'code' in error && 'path' in error) {
+    if (error.code === 'ENOENT') return `there is no file ${String(error.path)}`
+    if (error.code === 'EACCES') return `${String(error.path)} may not be read`
+  }
+  if (error instanceof Error && 'code' in error && error.code === 'EISDIR')
+    return 'the configuration is a folder, not a file'
   return error instanceof Error ? error.message : String(error)
 }

@@ -17,7 +17,7 @@ function argumentsOrExit(argv: readonly string[]): GatewayArguments {
   try {
     return readArguments(argv)
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\nSee --help.\n`)
     process.exit(2)
   }
 }

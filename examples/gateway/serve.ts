@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import { createGateway } from '@sallyport/gateway'
+import { createChildProcessRuntime, createGateway } from '@sallyport/gateway'
 import { nodeHandler } from '@sallyport/gateway/node'
 import { serveStdio } from '@sallyport/gateway/stdio'
 import type { GatewayArguments } from './arguments.ts'
@@ -10,9 +10,10 @@ import { createStderrLogger } from './stderr-logger.ts'
 export async function serve(given: GatewayArguments): Promise<void> {
   const logger = createStderrLogger(given.verbose)
   const config = configOrExit(given, logger)
-  const gateway = createGateway({ servers: config.registry, logger })
+  const runtime = createChildProcessRuntime({ environment: serverEnvironment() })
+  const gateway = createGateway({ servers: config.registry, runtime, logger })
   const http = given.port === undefined ? undefined : createServer(nodeHandler(gateway))
-  let stopping = false
+  let stoppingSince: number | undefined
 
   // from here on there are servers to be stopped
   for (const [signal, code] of [
@@ -20,8 +21,10 @@ export async function serve(given: GatewayArguments): Promise<void> {
     ['SIGTERM', 0],
   ] as const) {
     process.on(signal, () => {
-      // whoever asks twice does not want to wait
-      if (stopping) process.exit(code === 0 ? 143 : code)
+      // whoever asks again does not want to wait; but one Ctrl-C may come twice, from the terminal and from npm
+      const patienceMs = signal === 'SIGINT' ? 1_000 : 0
+      if (stoppingSince !== undefined && performance.now() - stoppingSince >= patienceMs)
+        process.exit(code === 0 ? 143 : code)
       void stop(code)
     })
   }
@@ -33,21 +36,32 @@ export async function serve(given: GatewayArguments): Promise<void> {
     return
   }
   http.on('error', (error) => {
-    process.stderr.write(`${error.message}\n`)
+    const taken = 'code' in error && error.code === 'EADDRINUSE'
+    const hint = taken ? `: take another port, or --port 0 for any free one` : ''
+    process.stderr.write(`${error.message}${hint}\n`)
     void stop(1)
   })
   const url = await listen(http, given.port)
+  logger.info('waiting for the servers to say what they speak', {
+    servers: [...(await config.registry.list()).keys()],
+  })
   await gateway.ready()
-  if (!stopping) process.stdout.write(`${JSON.stringify({ url })}\n`)
+  if (stoppingSince === undefined) process.stdout.write(`${JSON.stringify({ url })}\n`)
 
   async function stop(code: number): Promise<void> {
-    if (stopping) return
-    stopping = true
+    if (stoppingSince !== undefined) return
+    stoppingSince = performance.now()
     config.close()
     await gateway.close({ deadlineMs: 10_000 })
     if (http !== undefined) await hangUp(http)
     process.exit(code)
   }
+}
+
+/** Servers are started with the PATH of whoever called, not with that of this project's own tools. */
+function serverEnvironment(): Readonly<Record<string, string | undefined>> {
+  const path = process.env['SALLYPORT_USER_PATH']
+  return path === undefined ? process.env : { ...process.env, PATH: path }
 }
 
 /** Never resolves if the port cannot be had: that is an event of the server. */

@@ -18,6 +18,7 @@ import { type Tour, takeTour } from './tour.ts'
 /** What has to be closed at the end, the last one first. */
 const closers: (() => unknown)[] = []
 let end: Promise<never> | undefined
+let endingSince = 0
 let staying = false
 
 for (const [signal, code] of [
@@ -25,8 +26,11 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
 ] as const) {
   process.on(signal, () => {
-    // whoever asks twice does not want to wait
-    if (end !== undefined) process.exit(code)
+    // whoever asks again does not want to wait; but one Ctrl-C may come twice, from the terminal and from npm
+    const patienceMs = signal === 'SIGINT' ? 1_000 : 0
+    if (end !== undefined && performance.now() - endingSince >= patienceMs) process.exit(code)
+    if (end !== undefined) return
+    endingSince = performance.now()
     if (staying) say('\nStopping')
     void finish(staying ? 0 : code)
   })

@@ -114,7 +114,7 @@ describe.concurrent("a client's mcp.json", () => {
   it('that is not there is named [config-missing]', async () => {
     const program = startProgram(gatewayArguments('/nonexistent/mcp.json'))
     expect(await program.ended).toBe(1)
-    expect(program.stderr()).toMatch(/no such file.*\/nonexistent\/mcp\.json/)
+    expect(program.stderr()).toMatch(/there is no file \/nonexistent\/mcp\.json/)
     expect(program.stderr().trim().split('\n')).toHaveLength(1)
   })
 })

@@ -102,10 +102,7 @@ describe('what one caller can take', () => {
 describe('a port that breaks its word', () => {
   it.each([
     ['a principal without a subject', { tenant: 't', roles: [], scopes: [] }],
-    [
-      'a promise of another library that refuses',
-      Object.fromEntries([['then', (done: (it: object) => void) => done({ status: 401 })]]),
-    ],
+    ['a promise of another library that refuses', foreignPromise({ status: 401 })],
   ])('as an authenticator with %s lets nobody in', async (_what, result) => {
     const server = await startScriptedHttp({ name: 's', tools: ['t'] })
     const authenticate = { authenticate: () => JSON.parse('null') ?? result }
@@ -131,3 +128,14 @@ describe('a port that breaks its word', () => {
     expect(at(failed, 'error')).toBeDefined()
   })
 })
+
+/** A promise that is none of JavaScript's own. */
+function foreignPromise(value: object): object {
+  class ForeignPromise {
+    // oxlint-disable-next-line unicorn/no-thenable -- being one is the point
+    then(done: (it: object) => void): void {
+      done(value)
+    }
+  }
+  return new ForeignPromise()
+}
