@@ -45,7 +45,10 @@ describe.concurrent('the gateway on standard input and output', () => {
   it('starts no server but the one that is asked for [stdio-one-server]', async ({
     onTestFinished: cleanUp,
   }) => {
-    const config = await createConfigFile({ one: fixtureEntry('legacy'), other: fixtureEntry('legacy', 'other') })
+    const config = await createConfigFile({
+      one: fixtureEntry('legacy'),
+      other: fixtureEntry('legacy', 'other'),
+    })
     cleanUp(() => config.remove())
     const program = startProgram(gatewayArguments(config.path, '--stdio', '--server', 'one'))
     cleanUp(() => program.stop())
