@@ -3,7 +3,6 @@ import {
   GatewayError,
   type GatewayInterceptor,
   type Logger,
-  type Principal,
   type RequestContext,
   SallyportError,
   silentLogger,
@@ -12,49 +11,28 @@ import { createMemoryMcpSessionStore } from '@sallyport/core/memory'
 import { Aggregator } from './aggregate/aggregator.ts'
 import { Catalog } from './aggregate/catalog.ts'
 import { CursorSeal } from './aggregate/cursor.ts'
-import {
-  discoverResult,
-  initializeResult,
-  negotiate,
-  refusedForLegacy,
-  refuseEra,
-  settled,
-} from './aggregate/introduction.ts'
+import { discoverResult, refusedForLegacy, refuseEra, settled } from './aggregate/introduction.ts'
 import { Listeners } from './aggregate/listen.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
-import type { Carrier } from './call/call.ts'
 import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
-import { forward } from './call/forward.ts'
+import { forward, targetOf } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
 import { HostCheck } from './front/host-check.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import { ListChanges } from './legacy/list-changes.ts'
+import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import type { EraVerdict } from './upstream/era.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
-import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
+import { parseJson, type RpcMessage } from './wire/client-message.ts'
 import { META_SUBSCRIPTION, RpcCode } from './wire/protocol.ts'
 import { version } from './version.ts'
-
-export interface SessionOpening {
-  readonly principal: Principal
-  readonly endpoint: string | undefined
-  readonly remoteAddress: string | undefined
-  readonly message: RpcMessage
-  readonly reply: Reply
-  readonly headers: readonly string[]
-  /** Called before the answer goes out. */
-  readonly onOpen: (session: LegacySession) => void
-  readonly outlet?: (message: Buffer) => void
-}
-
-const MAX_INITIALIZE_BYTES = 64 * 1024
 
 /** What all fronts share: the parts of the gateway, and the ways of a request into them. */
 export class GatewayCore implements FlowKeeper {
@@ -74,7 +52,7 @@ export class GatewayCore implements FlowKeeper {
   draining = false
   closed = false
   readonly #origin: string | undefined
-  readonly #interceptors: readonly GatewayInterceptor[]
+  readonly interceptors: readonly GatewayInterceptor[]
   readonly #aggregator: Aggregator
   readonly #listChanges: ListChanges
 
@@ -91,7 +69,7 @@ export class GatewayCore implements FlowKeeper {
       allowedOrigins: options.allowedOrigins ?? [],
     })
     this.authenticator = options.authenticate ?? loopbackOnly()
-    this.#interceptors = options.interceptors ?? []
+    this.interceptors = options.interceptors ?? []
     this.trail = new AuditTrail(options.audit, this.logger, now)
     this.audit = new MessageAudit(this.trail)
     this.upstreams = new UpstreamTable({
@@ -125,7 +103,7 @@ export class GatewayCore implements FlowKeeper {
       upstreams: this.upstreams,
       catalog: this.catalog,
       cursors: new CursorSeal(),
-      interceptors: this.#interceptors,
+      interceptors: this.interceptors,
       logger: this.logger,
       listMs: this.limits.listMs,
       perPrincipal: options.credentials !== undefined,
@@ -173,7 +151,7 @@ export class GatewayCore implements FlowKeeper {
   }
 
   flow(message: RpcMessage, context: RequestContext, reply: Reply, headers: readonly string[]): Flow {
-    const flow = new Flow(message, context, reply, this.trail, this.#interceptors, headers)
+    const flow = new Flow(message, context, reply, this.trail, this.interceptors, headers)
     this.openFlows.add(flow)
     flow.keptBy(this)
     return flow
@@ -183,43 +161,8 @@ export class GatewayCore implements FlowKeeper {
     this.openFlows.delete(flow)
   }
 
-  /** `initialize`: on a server's own path it is that server's to answer, on the aggregated endpoint the gateway's. */
   openSession(opening: SessionOpening): void {
-    const { message, principal, endpoint, remoteAddress } = opening
-    const context: RequestContext = {
-      principal,
-      era: 'legacy',
-      protocolVersion: negotiate(message.params['protocolVersion']),
-      endpoint,
-      remoteAddress,
-    }
-    const flow = this.flow(message, context, opening.reply, opening.headers)
-    if (typeof message.params['protocolVersion'] !== 'string' || !isRecord(message.params['capabilities'])) {
-      const text = 'initialize needs params.protocolVersion and params.capabilities'
-      flow.reject(200, { code: RpcCode.invalidParams, message: text })
-      return
-    }
-    if (message.bytes.length > MAX_INITIALIZE_BYTES) {
-      // it is kept as long as the session lives
-      const text = `initialize may take ${MAX_INITIALIZE_BYTES} bytes`
-      flow.reject(200, { code: RpcCode.invalidParams, message: text })
-      return
-    }
-    let session: LegacySession
-    try {
-      session = this.sessions.create({
-        ...opening,
-        protocolVersion: context.protocolVersion,
-        initializeParams: message.params,
-      })
-    } catch (error) {
-      flow.fail(error)
-      return
-    }
-    // whatever the end: a session that did not come to be gives its place back
-    flow.keptBy({ settled: () => this.sessions.discard(session) })
-    if (endpoint === undefined) this.#openAggregated(opening, session, flow)
-    else this.#openSingle(opening, session, flow, endpoint)
+    openSession(opening, this)
   }
 
   legacyRequest(session: LegacySession, flow: Flow): void {
@@ -233,12 +176,12 @@ export class GatewayCore implements FlowKeeper {
       this.#aggregator.legacy(session, flow)
       return
     }
-    const upstream = this.#existing(endpoint, flow)
+    const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
     session.remember(endpoint, flow.method, flow.message.params)
     const carrier = session.peer(upstream)
     const target = targetOf(flow.message)
-    forward(flow, { server: endpoint, target, edits: [], carrier }, this.#interceptors)
+    forward(flow, { server: endpoint, target, edits: [], carrier }, this.interceptors)
   }
 
   modernRequest(flow: Flow): void {
@@ -256,7 +199,7 @@ export class GatewayCore implements FlowKeeper {
       }
       return
     }
-    const upstream = this.#existing(endpoint, flow)
+    const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
     const known = upstream.knownEra
     if (known !== undefined) this.#modernSingle(flow, upstream, known)
@@ -310,48 +253,6 @@ export class GatewayCore implements FlowKeeper {
     await this.upstreams.close()
   }
 
-  #openAggregated(opening: SessionOpening, session: LegacySession, flow: Flow): void {
-    flow.begin(undefined, undefined, () => {
-      const all = this.upstreams.all()
-      const open = () => {
-        if (flow.settled) return
-        this.sessions.publish(session)
-        opening.onOpen(session)
-        flow.answer(initializeResult(all, opening.message.params['protocolVersion'], this))
-      }
-      if (all.every(({ knownEra }) => knownEra !== undefined)) open()
-      else void settled(all, session.context, this.limits.listMs).then(open)
-    })
-  }
-
-  #openSingle(opening: SessionOpening, session: LegacySession, flow: Flow, endpoint: string): void {
-    const upstream = this.#existing(endpoint, flow)
-    if (upstream === undefined) return
-    const open = () => {
-      const peer = session.peer(upstream)
-      const opened = (response: Buffer) => {
-        const value = parseJson(response)
-        const result = isRecord(value) ? value['result'] : undefined
-        const agreed = isRecord(result) ? result['protocolVersion'] : undefined
-        if (typeof agreed === 'string') session.negotiated(agreed)
-        this.sessions.publish(session)
-        opening.onOpen(session)
-      }
-      const carrier: Carrier = {
-        send: (call) => peer.initialize(call, opened),
-        cancel: (call, reason) => peer.cancel(call, reason),
-      }
-      forward(flow, { server: endpoint, target: undefined, edits: [], carrier }, this.#interceptors)
-    }
-    if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
-    else {
-      void upstream.era(flow.context).then((verdict) => {
-        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
-        else open()
-      })
-    }
-  }
-
   #modernSingle(flow: Flow, upstream: Upstream, verdict: EraVerdict): void {
     if (verdict.modern === undefined) {
       refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
@@ -359,7 +260,7 @@ export class GatewayCore implements FlowKeeper {
     }
     const carrier = upstream.modern(flow.context.principal)
     const target = targetOf(flow.message)
-    forward(flow, { server: upstream.name, target, edits: [], carrier }, this.#interceptors)
+    forward(flow, { server: upstream.name, target, edits: [], carrier }, this.interceptors)
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {
@@ -383,7 +284,8 @@ export class GatewayCore implements FlowKeeper {
     return this.draining
   }
 
-  #existing(name: string, flow: Flow): Upstream | undefined {
+  /** The server, or nothing: the call is refused then. */
+  existing(name: string, flow: Flow): Upstream | undefined {
     const upstream = this.upstreams.get(name)
     if (upstream === undefined)
       flow.reject(404, { code: RpcCode.invalidRequest, message: `there is no server "${name}" any more` })
@@ -396,9 +298,4 @@ function endSubscription(flow: Flow): void {
   flow.carrier?.cancel(flow, 'the gateway is shutting down')
   const id: unknown = parseJson(Buffer.from(flow.idText))
   flow.answer(JSON.stringify({ resultType: 'complete', _meta: { [META_SUBSCRIPTION]: id } }))
-}
-
-function targetOf({ params }: RpcMessage): string | undefined {
-  const target = params['name'] ?? params['uri']
-  return typeof target === 'string' ? target : undefined
 }

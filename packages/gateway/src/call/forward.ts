@@ -1,5 +1,5 @@
 import type { GatewayInterceptor } from '@sallyport/core'
-import { isRecord, parseJson } from '../wire/client-message.ts'
+import { isRecord, parseJson, type RpcMessage } from '../wire/client-message.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
@@ -70,4 +70,10 @@ function replaceParams(flow: Flow, params: Readonly<Record<string, unknown>>): v
 export function withHeader(headers: readonly string[], name: string, value: string): readonly string[] {
   const at = headers.findIndex((entry, index) => index % 2 === 0 && entry === name)
   return at < 0 ? headers : headers.with(at + 1, value)
+}
+
+/** Name or URI that a request is about. */
+export function targetOf({ params }: RpcMessage): string | undefined {
+  const target = params['name'] ?? params['uri']
+  return typeof target === 'string' ? target : undefined
 }
