@@ -19,6 +19,7 @@ import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
 import { forward, targetOf } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
+import { endOfTurn } from './end-of-turn.ts'
 import { HostCheck } from './front/host-check.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
@@ -251,6 +252,8 @@ export class GatewayCore implements FlowKeeper {
     this.closed = true
     this.sessions.close()
     await this.upstreams.close()
+    // whoever waits for this may end the process next
+    await endOfTurn()
   }
 
   #modernSingle(flow: Flow, upstream: Upstream, verdict: EraVerdict): void {

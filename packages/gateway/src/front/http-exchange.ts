@@ -42,3 +42,9 @@ export function headerOf(exchange: HttpExchange, name: string): string | undefin
   const value = exchange.headers[name]
   return typeof value === 'string' ? value : value?.join(', ')
 }
+
+/** The usual answer has these and no others: shared, not copied. */
+export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
+export const JSON_TYPE: Readonly<Record<string, string>> = Object.freeze({
+  'content-type': 'application/json',
+})

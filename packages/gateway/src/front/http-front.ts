@@ -11,8 +11,15 @@ import { errorOnWire } from '../wire/error-on-wire.ts'
 import { idBytes, isFault } from '../wire/client-message.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { RpcCode } from '../wire/protocol.ts'
-import { type BodyFault, type BodyReader, headerOf, type HttpExchange } from './http-exchange.ts'
-import { guard } from './guard.ts'
+import {
+  type BodyFault,
+  type BodyReader,
+  headerOf,
+  type HttpExchange,
+  JSON_TYPE,
+  NO_HEADERS,
+} from './http-exchange.ts'
+import { failed, guard } from './guard.ts'
 import { type Admission, senderOf } from './admission.ts'
 import { LegacyHttp } from './legacy-http.ts'
 import { ModernHttp } from './modern-http.ts'
@@ -20,8 +27,16 @@ import { challengeHeader, metadataJson, metadataPath, resourcePathOf } from './r
 import { StreamQuota } from './stream-quota.ts'
 import { eraOf, readBody } from './read-body.ts'
 
-const JSON_TYPE = { 'content-type': 'application/json' }
 const LEGACY_HEADERS = 'mcp-session-id, mcp-protocol-version, www-authenticate'
+
+/** Paths that are remembered, beside those that lead nowhere. */
+const MAX_KNOWN_PATHS = 1_000
+
+/** Where a path leads. */
+interface Endpoint {
+  /** Absent on the aggregated endpoint. */
+  readonly server: string | undefined
+}
 
 /** HTTP in front of the gateway: which resource, who calls, which era. What follows is in {@link ModernHttp} and {@link LegacyHttp}. */
 export class HttpFront {
@@ -30,6 +45,7 @@ export class HttpFront {
   readonly #basePath: string
   readonly #modern: ModernHttp
   readonly #legacy: LegacyHttp
+  readonly #endpoints = new Map<string, Endpoint>()
 
   constructor(core: GatewayCore) {
     this.#core = core
@@ -42,7 +58,11 @@ export class HttpFront {
   }
 
   handle(exchange: HttpExchange): void {
-    guard(this.#core, exchange, () => this.#route(exchange))
+    try {
+      this.#route(exchange)
+    } catch (cause) {
+      failed(this.#core, exchange, cause)
+    }
   }
 
   #route(exchange: HttpExchange): void {
@@ -69,13 +89,25 @@ export class HttpFront {
     else this.#authenticate(exchange, endpoint.server, headers)
   }
 
-  /** `{}` for the aggregated endpoint; `undefined` if the path leads nowhere. */
-  #endpoint(path: string): { readonly server: string | undefined } | undefined {
+  /** `undefined` if the path leads nowhere. */
+  #endpoint(path: string): Endpoint | undefined {
+    const known = this.#endpoints.get(path) ?? this.#readPath(path)
+    if (known?.server === undefined) return known
+    return this.#core.upstreams.get(known.server) === undefined ? undefined : known
+  }
+
+  #readPath(path: string): Endpoint | undefined {
     const base = this.#basePath === '/' ? '' : this.#basePath
-    if (path === this.#basePath || path === `${base}/`) return { server: undefined }
-    if (!path.startsWith(`${base}/`)) return undefined
-    const server = decodeSegment(path.slice(base.length + 1))
-    return server !== undefined && this.#core.upstreams.get(server) !== undefined ? { server } : undefined
+    const isAggregated = path === this.#basePath || path === `${base}/`
+    if (!isAggregated && !path.startsWith(`${base}/`)) return undefined
+    const server = isAggregated ? undefined : decodeSegment(path.slice(base.length + 1))
+    if (!isAggregated && (server === undefined || this.#core.upstreams.get(server) === undefined))
+      return undefined
+    const endpoint = { server }
+    // one name can be written in many ways
+    if (this.#endpoints.size >= MAX_KNOWN_PATHS) this.#endpoints.clear()
+    this.#endpoints.set(path, endpoint)
+    return endpoint
   }
 
   #authenticate(
@@ -84,18 +116,6 @@ export class HttpFront {
     headers: Readonly<Record<string, string>>,
   ): void {
     const url = this.#core.urlOf(exchange, this.#basePath, server)
-    const admit = (result: Principal | Challenge) => {
-      if (typeof result !== 'object' || result === null) broken('the authenticator returned no object')
-      else if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
-      else if (!isNonEmpty(result.tenant) || !isNonEmpty(result.subject)) {
-        broken('the authenticator returned a principal without tenant or subject')
-      } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
-    }
-    const broken = (cause: unknown) => {
-      this.#core.logger.error('authentication failed', { cause: String(cause) })
-      const message = 'authentication is not available now'
-      this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, message)
-    }
     let result: Principal | Challenge | PromiseLike<Principal | Challenge>
     try {
       result = this.#authenticator.authenticate({
@@ -105,12 +125,40 @@ export class HttpFront {
         remoteAddress: exchange.remoteAddress,
       })
     } catch (cause) {
-      broken(cause)
+      this.#unauthenticated(exchange, headers, cause)
+      return
+    }
+    if (!isThenable(result)) {
+      this.#admit(exchange, server, url, headers, result)
       return
     }
     // promises of other libraries count as well: what is not awaited would be let in unread
-    if (isThenable(result)) result.then((it) => guard(this.#core, exchange, () => admit(it)), broken)
-    else admit(result)
+    result.then(
+      (it) => guard(this.#core, exchange, () => this.#admit(exchange, server, url, headers, it)),
+      (cause: unknown) => this.#unauthenticated(exchange, headers, cause),
+    )
+  }
+
+  #admit(
+    exchange: HttpExchange,
+    server: string | undefined,
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    result: Principal | Challenge,
+  ): void {
+    if (typeof result !== 'object' || result === null) {
+      this.#unauthenticated(exchange, headers, 'the authenticator returned no object')
+    } else if (isChallenge(result)) this.#challenge(exchange, result, url, headers)
+    else if (!isNonEmpty(result.tenant) || !isNonEmpty(result.subject)) {
+      const cause = 'the authenticator returned a principal without tenant or subject'
+      this.#unauthenticated(exchange, headers, cause)
+    } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
+  }
+
+  #unauthenticated(exchange: HttpExchange, headers: Readonly<Record<string, string>>, cause: unknown): void {
+    this.#core.logger.error('authentication failed', { cause: String(cause) })
+    const message = 'authentication is not available now'
+    this.#refuse(exchange, 503, { ...headers, 'retry-after': '5' }, message)
   }
 
   #dispatch(exchange: HttpExchange, admission: Admission): void {
@@ -149,10 +197,12 @@ export class HttpFront {
   }
 
   posted(exchange: HttpExchange, admission: Admission, body: Buffer | BodyFault): void {
-    guard(this.#core, exchange, () => {
+    try {
       if (Buffer.isBuffer(body)) this.#message(exchange, admission, body)
       else this.#bodyFault(exchange, admission, body)
-    })
+    } catch (cause) {
+      failed(this.#core, exchange, cause)
+    }
   }
 
   #message(exchange: HttpExchange, admission: Admission, body: Buffer): void {
@@ -304,7 +354,7 @@ const preflightHeaders = {
 /** The Origin has been found allowed before. */
 function crossOriginHeaders(exchange: HttpExchange): Readonly<Record<string, string>> {
   const origin = headerOf(exchange, 'origin')
-  if (origin === undefined) return {}
+  if (origin === undefined) return NO_HEADERS
   const wanted = headerOf(exchange, 'access-control-request-headers')
   return {
     'access-control-allow-origin': origin,

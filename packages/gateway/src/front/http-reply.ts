@@ -1,7 +1,7 @@
 import type { Reply } from '../call/reply.ts'
 import type { EventStream } from '../legacy/event-streams.ts'
 import { sseEvent } from '../wire/sse-parser.ts'
-import type { ByteStream, HttpExchange } from './http-exchange.ts'
+import { type ByteStream, type HttpExchange, JSON_TYPE, NO_HEADERS } from './http-exchange.ts'
 
 export const SSE_HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'text/event-stream',
@@ -51,9 +51,10 @@ export class HttpReply implements Reply {
   final(response: Buffer, status: number): void {
     if (this.#stream === undefined && this.#options.accepts !== 'sse') {
       if (this.#gone) return
+      const { headers } = this.#options
       this.#exchange.respond(
         status,
-        { ...this.#options.headers, 'content-type': 'application/json' },
+        headers === NO_HEADERS ? JSON_TYPE : { ...headers, ...JSON_TYPE },
         response,
       )
       return

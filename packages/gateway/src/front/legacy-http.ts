@@ -8,14 +8,13 @@ import { errorMessage } from '../wire/json-rpc.ts'
 import { BATCH_VERSION, LEGACY_VERSIONS, RpcCode } from '../wire/protocol.ts'
 import { type Accepted, acceptedBy } from './accept.ts'
 import { guard } from './guard.ts'
-import { headerOf, type HttpExchange } from './http-exchange.ts'
+import { headerOf, type HttpExchange, JSON_TYPE } from './http-exchange.ts'
 import { type Admission, senderOf } from './admission.ts'
 import { HttpReply, SSE_HEADERS } from './http-reply.ts'
 import { attend } from './stream-life.ts'
 import type { StreamQuota } from './stream-quota.ts'
 import { traceHeaders, traceOf } from './trace.ts'
 
-const JSON_TYPE = { 'content-type': 'application/json' }
 const SESSION_ID = 'mcp-session-id'
 
 /** Streamable HTTP of 2025-03-26 to 2025-11-25: sessions, resumable streams, and batches in the revision that had them. */
@@ -36,11 +35,26 @@ export class LegacyHttp {
     } else if (message.kind === 'request' && message.method === 'initialize') {
       this.#initialize(exchange, admission, message, accepts)
     } else {
-      this.#withSession(exchange, admission, message, (session) => {
-        if (message.kind === 'request') this.#request(exchange, admission, session, message, accepts)
-        else this.#oneWay(exchange, admission, session, message)
-      })
+      const session = this.#session(exchange, admission, message)
+      if (!(session instanceof Promise)) this.#inSession(exchange, admission, session, message, accepts)
+      else
+        void session.then((it) => {
+          guard(this.#core, exchange, () => this.#inSession(exchange, admission, it, message, accepts))
+        })
     }
+  }
+
+  #inSession(
+    exchange: HttpExchange,
+    admission: Admission,
+    session: LegacySession | undefined,
+    message: RpcMessage,
+    accepts: Accepted,
+  ): void {
+    if (session === undefined) return
+    if (message.kind === 'request') {
+      this.#start(exchange, session, message, this.#reply(exchange, admission, session, accepts))
+    } else this.#oneWay(exchange, admission, session, message)
   }
 
   batch(
@@ -177,16 +191,6 @@ export class LegacyHttp {
     })
   }
 
-  #request(
-    exchange: HttpExchange,
-    admission: Admission,
-    session: LegacySession,
-    message: RpcMessage,
-    accepts: Accepted,
-  ): void {
-    this.#start(exchange, session, message, this.#reply(exchange, admission, session, accepts))
-  }
-
   #start(exchange: HttpExchange, session: LegacySession, message: RpcMessage, reply: Reply): void {
     const trace = traceOf(message, exchange)
     const context: RequestContext = trace === undefined ? session.context : { ...session.context, trace }
@@ -221,35 +225,59 @@ export class LegacyHttp {
     message: RpcMessage | undefined,
     use: (session: LegacySession) => void,
   ): void {
+    const found = (session: LegacySession | undefined) => {
+      if (session !== undefined) use(session)
+    }
+    const session = this.#session(exchange, admission, message)
+    if (!(session instanceof Promise)) found(session)
+    else void session.then((it) => guard(this.#core, exchange, () => found(it)))
+  }
+
+  /** The session that the request names. Where there is none, the request has been answered. Never rejects. */
+  #session(
+    exchange: HttpExchange,
+    admission: Admission,
+    message: RpcMessage | undefined,
+  ): LegacySession | undefined | Promise<LegacySession | undefined> {
     const version = headerOf(exchange, 'mcp-protocol-version')
     if (version !== undefined && !LEGACY_VERSIONS.includes(version)) {
       const text = `Unsupported protocol version: ${printable(version)} (supported: ${LEGACY_VERSIONS.join(', ')})`
       this.#refuse(exchange, admission, 400, text, message)
-      return
+      return undefined
     }
     const id = headerOf(exchange, SESSION_ID)
     if (id === undefined) {
       const text = 'the Mcp-Session-Id header is missing: send initialize first'
       this.#refuse(exchange, admission, 400, text, message)
-      return
-    }
-    const found = (session: LegacySession | undefined) => {
-      if (session !== undefined) use(session)
-      else this.#refuse(exchange, admission, 404, 'there is no such session', message)
-    }
-    const failed = (cause: unknown) => {
-      this.#core.logger.error('the session store failed', { operation: 'get', cause: String(cause) })
-      this.#refuse(exchange, admission, 503, 'sessions are not available now', message)
+      return undefined
     }
     let session: LegacySession | undefined | Promise<LegacySession | undefined>
     try {
       session = this.#core.sessions.find(id, admission.principal, admission.endpoint)
     } catch (cause) {
-      failed(cause)
-      return
+      return this.#storeFailed(exchange, admission, message, cause)
     }
-    if (session instanceof Promise) session.then((it) => guard(this.#core, exchange, () => found(it)), failed)
-    else found(session)
+    if (session instanceof Promise) {
+      return session.then(
+        (it) => it ?? this.#noSession(exchange, admission, message),
+        (cause: unknown) => this.#storeFailed(exchange, admission, message, cause),
+      )
+    }
+    return session ?? this.#noSession(exchange, admission, message)
+  }
+
+  #noSession(exchange: HttpExchange, admission: Admission, message: RpcMessage | undefined): undefined {
+    this.#refuse(exchange, admission, 404, 'there is no such session', message)
+  }
+
+  #storeFailed(
+    exchange: HttpExchange,
+    admission: Admission,
+    message: RpcMessage | undefined,
+    cause: unknown,
+  ): undefined {
+    this.#core.logger.error('the session store failed', { operation: 'get', cause: String(cause) })
+    this.#refuse(exchange, admission, 503, 'sessions are not available now', message)
   }
 
   #refuse(

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gateway } from '../gateway.ts'
+import { atEndOfTurn, type Write } from '../end-of-turn.ts'
 import { partsOf } from '../gateway.ts'
 import type { BodyFault, BodyReader, ByteStream, HttpExchange } from '../front/http-exchange.ts'
 
@@ -17,10 +18,19 @@ export function nodeHandler(gateway: Gateway): (request: IncomingMessage, respon
 
 const ignore = () => {}
 
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string
+}
+
+/** Up to here, copying an answer is cheaper than a second buffer in the write. */
+const JOINED_BYTES = 8 * 1024
+
 /** Reading goes on for this long after a refusal, so that the client gets to see the answer. */
 const DRAIN_MS = 30_000
 
-class NodeExchange implements HttpExchange {
+class NodeExchange implements HttpExchange, Write {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly path: string
@@ -30,6 +40,7 @@ class NodeExchange implements HttpExchange {
   #reader: BodyReader | undefined
   #chunks: Buffer[] = []
   #bodyBytes = 0
+  #answer: Answer | undefined
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request
@@ -107,10 +118,29 @@ class NodeExchange implements HttpExchange {
 
   respond(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array | string = ''): void {
     this.#complete = true
+    this.#answer = { status, headers, body }
+    // a refusal does not wait for a body that nobody reads
+    if (this.#request.complete) atEndOfTurn(this)
+    else this.run()
+  }
+
+  /** Sends the answer. */
+  run(): void {
+    const answer = this.#answer
+    this.#answer = undefined
     const response = this.#response
-    if (response.headersSent || response.destroyed) return
-    response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
-    response.end(body)
+    if (answer === undefined || response.headersSent || response.destroyed) return
+    const { status, headers, body } = answer
+    try {
+      response.writeHead(status, headList(headers, Buffer.byteLength(body)))
+    } catch {
+      // a header that cannot be sent
+      response.destroy()
+      return
+    }
+    // Node joins the head and a string into one write; the bytes are the same
+    if (Buffer.isBuffer(body) && body.length <= JOINED_BYTES) response.end(body.toString('latin1'), 'latin1')
+    else response.end(body)
   }
 
   stream(status: number, headers: Readonly<Record<string, string>>): ByteStream {
@@ -141,6 +171,14 @@ class NodeExchange implements HttpExchange {
     this.#request.once('close', () => clearTimeout(timer))
     this.#request.once('end', () => clearTimeout(timer))
   }
+}
+
+/** Name and value in turn, which Node writes as they are. */
+function headList(headers: Readonly<Record<string, string>>, length: number): string[] {
+  const list: string[] = []
+  for (const name in headers) list.push(name, headers[name] ?? '')
+  list.push('content-length', String(length))
+  return list
 }
 
 function parsedBody(request: IncomingMessage): Buffer | undefined {

@@ -9,6 +9,7 @@ import {
   type UpstreamCredentials,
 } from '@sallyport/core'
 import { type Dispatcher, Pool } from 'undici'
+import { atEndOfTurn, endOfTurn, type Write } from '../end-of-turn.ts'
 
 export interface HttpRequest {
   readonly context: RequestContext
@@ -86,6 +87,7 @@ export class HttpClient {
 
   /** Lets open requests end for so long, then breaks them off. */
   async close(graceMs: number): Promise<void> {
+    await endOfTurn()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs)
@@ -141,13 +143,18 @@ export class HttpClient {
   }
 
   #dispatch(attempt: Attempt, credential: readonly string[]): void {
-    if (attempt.aborted) return
+    attempt.credential = credential
+    atEndOfTurn(attempt)
+  }
+
+  /** Hands the attempt to the connections. undici reports what it finds wrong to the attempt and does not throw. */
+  dispatch(attempt: Attempt): void {
     const { url, method, headers, body, timeoutMs } = attempt.request
     const path = url === undefined ? this.#path : url.pathname + url.search
     const options: Dispatcher.DispatchOptions = {
       path,
       method,
-      headers: joined(headers, this.#configured, credential),
+      headers: joined(headers, this.#configured, attempt.credential),
       body: body ?? null,
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
@@ -180,8 +187,10 @@ function joined(
 }
 
 /** One request from the caller's point of view, however often it is sent. */
-class Attempt implements Dispatcher.DispatchHandler, Abortable {
+class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   readonly request: HttpRequest
+  /** Headers, name and value in turn. */
+  credential: readonly string[] = NONE
   aborted = false
   readonly #client: HttpClient
   readonly #answer: HttpAnswer
@@ -194,6 +203,10 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable {
     this.#client = client
     this.request = request
     this.#answer = answer
+  }
+
+  run(): void {
+    if (!this.aborted) this.#client.dispatch(this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

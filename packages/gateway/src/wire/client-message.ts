@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { type MessageScan, scanMessage } from './scan-message.ts'
 import { RpcCode } from './protocol.ts'
 
@@ -37,15 +37,17 @@ const noParams: Readonly<Record<string, unknown>> = Object.freeze({})
  * invalid UTF-8 and duplicate member names are refused (RFC 8259 section 4 leaves their meaning open).
  */
 export function readMessage(bytes: Buffer, maxDepth: number): RpcMessage | MessageFault {
-  if (!isUtf8(bytes))
+  const bytewise = bytes.toString('latin1')
+  const isPlain = isAscii(bytes)
+  if (!isPlain && !isUtf8(bytes))
     return { code: RpcCode.parseError, message: 'the body is not valid UTF-8', idText: undefined }
   let value: unknown
   try {
-    value = JSON.parse(bytes.toString())
+    value = JSON.parse(isPlain ? bytewise : bytes.toString())
   } catch {
     return { code: RpcCode.parseError, message: 'the body is not valid JSON', idText: undefined }
   }
-  const scan = isRecord(value) ? scanMessage(bytes.toString('latin1')) : undefined
+  const scan = isRecord(value) ? scanMessage(bytewise) : undefined
   if (!isRecord(value) || scan === undefined) {
     const message = 'a JSON-RPC message is a JSON object'
     return { code: RpcCode.invalidRequest, message, idText: undefined }
