@@ -277,7 +277,7 @@ export class GatewayCore implements FlowKeeper {
   #isHeard(tenant: string, upstream: Upstream): boolean {
     for (const session of this.sessions.all()) {
       if (session.context.principal.tenant !== tenant) continue
-      for (const peer of session.peers()) if (peer.upstream === upstream && peer.hears) return true
+      for (const peer of session.peers()) if (peer.upstream === upstream && peer.isHeard) return true
     }
     return false
   }

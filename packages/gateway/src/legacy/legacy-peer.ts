@@ -28,11 +28,12 @@ export class LegacyPeer {
   readonly upstream: Upstream
   readonly #host: PeerHost
   readonly #queue: Call[] = []
-  readonly #resent = new WeakSet<Call>()
+  /** Calls that were sent a second time. */
+  #resent: WeakSet<Call> | undefined
   #transport: LegacyTransport | undefined
   #state: 'idle' | 'opening' | 'ready' | 'closed' = 'idle'
   #listening = false
-  #generation = 0
+  #owner: Owner | undefined
 
   constructor(upstream: Upstream, host: PeerHost) {
     this.upstream = upstream
@@ -48,7 +49,7 @@ export class LegacyPeer {
   }
 
   /** What the server says unasked gets here. */
-  get hears(): boolean {
+  get isHeard(): boolean {
     return this.#state === 'ready' && (this.#listening || isStdioServer(this.upstream.definition))
   }
 
@@ -134,6 +135,7 @@ export class LegacyPeer {
   }
 
   #resend(call: Call): void {
+    this.#resent ??= new WeakSet()
     if (!this.#resent.has(call)) {
       this.#resent.add(call)
       this.send(call)
@@ -198,33 +200,36 @@ export class LegacyPeer {
 
   #open(resume: { sessionId: string | undefined; protocolVersion: string } | undefined): LegacyTransport {
     const { context, answersQuestions, protocolVersion } = this.#host
-    return this.upstream.legacy({ context, owner: this.#owner(), answersQuestions, protocolVersion, resume })
+    const owner = new Owner(this)
+    this.#owner = owner
+    return this.upstream.legacy({ context, owner, answersQuestions, protocolVersion, resume })
   }
 
   /** What a transport reports after it was replaced is not this peer's business any more. */
-  #owner(): LegacyTransportOwner {
-    const generation = ++this.#generation
-    const current = () => generation === this.#generation && this.#state !== 'closed'
-    return {
-      fromServer: (message, scan, call) => {
-        if (current()) this.#host.fromServer(this, message, scan, call)
-      },
-      sessionOpened: (id) => {
-        if (current()) this.#host.upstreamSession(this.name, id)
-      },
-      sessionLost: (call) => {
-        if (current()) this.#sessionLost(call)
-        else if (call === undefined) return
-        else if (this.#state === 'closed')
-          call.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
-        else this.#resend(call)
-      },
-      closed: () => {
-        if (!current()) return
-        this.#transport = undefined
-        if (this.#state === 'ready') this.#state = 'idle'
-      },
-    }
+  isCurrent(owner: Owner): boolean {
+    return owner === this.#owner && this.#state !== 'closed'
+  }
+
+  fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    this.#host.fromServer(this, message, scan, call)
+  }
+
+  sessionOpened(id: string): void {
+    this.#host.upstreamSession(this.name, id)
+  }
+
+  /** @param isCurrent the session that was lost is the one that calls are sent in now */
+  sessionLost(call: Call | undefined, isCurrent: boolean): void {
+    if (isCurrent) this.#sessionLost(call)
+    else if (call === undefined) return
+    else if (this.#state === 'closed')
+      call.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+    else this.#resend(call)
+  }
+
+  transportClosed(): void {
+    this.#transport = undefined
+    if (this.#state === 'ready') this.#state = 'idle'
   }
 
   #ready(): void {
@@ -242,5 +247,30 @@ export class LegacyPeer {
 
   #failQueue(error: SallyportError): void {
     for (const call of this.#queue.splice(0)) call.fail(error)
+  }
+}
+
+/** Takes what one transport reports: an object per handshake, because sessions are many and closures would be six. */
+class Owner implements LegacyTransportOwner {
+  readonly #peer: LegacyPeer
+
+  constructor(peer: LegacyPeer) {
+    this.#peer = peer
+  }
+
+  fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    if (this.#peer.isCurrent(this)) this.#peer.fromServer(message, scan, call)
+  }
+
+  sessionOpened(id: string): void {
+    if (this.#peer.isCurrent(this)) this.#peer.sessionOpened(id)
+  }
+
+  sessionLost(call: Call | undefined): void {
+    this.#peer.sessionLost(call, this.#peer.isCurrent(this))
+  }
+
+  closed(): void {
+    if (this.#peer.isCurrent(this)) this.#peer.transportClosed()
   }
 }

@@ -19,11 +19,17 @@ export interface LegacySessionOptions {
   readonly protocolVersion: string
   readonly initializeParams: Readonly<Record<string, unknown>>
   readonly remoteAddress: string | undefined
-  readonly trail: AuditTrail
-  readonly streamLimits: EventStreamLimits
   /** Where messages go that belong to no call: standard output, or (absent) the session's own event stream. */
   readonly outlet?: ((message: Buffer) => void) | undefined
-  readonly onUpstreamSession: (server: string, sessionId: string) => void
+  readonly shared: SessionSurroundings
+}
+
+/** What all sessions of a gateway have in common. */
+export interface SessionSurroundings {
+  readonly trail: AuditTrail
+  readonly streamLimits: EventStreamLimits
+  /** A server has given its session with this session an id. */
+  readonly onUpstreamSession: (session: LegacySession, server: string, sessionId: string) => void
   /** A list of this server has changed. */
   readonly onListChanged: (session: LegacySession, server: string, method: string) => void
   /** The server had forgotten the session, so it may not be what it was. */
@@ -40,11 +46,12 @@ interface Question {
 
 /** What a server keeps for a session, and has to be told again when it has forgotten the session. */
 interface KeptState {
-  readonly subscriptions: Set<string>
+  subscriptions: Set<string> | undefined
   /** Its session was open before. */
   opened: boolean
 }
 
+const NO_SESSIONS: Readonly<Record<string, string>> = Object.freeze({})
 /** Questions that one session keeps open; a server that asks more is not waiting for all of them. */
 const MAX_QUESTIONS = 1_000
 /** Bytes of the id of a server's request: it is kept until the answer comes. */
@@ -69,10 +76,11 @@ export class LegacySession implements PeerHost, FlowKeeper {
   lastUsedAt: number
   /** What the client asked for with `logging/setLevel`; told to servers that join later. */
   logLevel: string | undefined
-  readonly #options: LegacySessionOptions
+  readonly #shared: SessionSurroundings
+  readonly #outlet: ((message: Buffer) => void) | undefined
   readonly #peers = new Map<string, LegacyPeer>()
   readonly #flows = new Map<RpcId, Flow>()
-  readonly #upstreamSessions = new Map<string, string>()
+  #upstreamSessions: Readonly<Record<string, string>> = NO_SESSIONS
   readonly #replaced: LegacyPeer[] = []
   readonly #kept = new Map<string, KeptState>()
   #questions: Map<string, Question> | undefined
@@ -84,13 +92,14 @@ export class LegacySession implements PeerHost, FlowKeeper {
 
   constructor(options: LegacySessionOptions) {
     const { principal, protocolVersion, endpoint, remoteAddress, initializeParams } = options
-    this.#options = options
+    this.#shared = options.shared
+    this.#outlet = options.outlet
     this.id = options.id
     this.owner = principalKey(principal)
     this.endpoint = endpoint
     this.protocolVersion = protocolVersion
     this.initializeParams = initializeParams
-    this.lastUsedAt = options.trail.now()
+    this.lastUsedAt = options.shared.trail.now()
     const { capabilities } = initializeParams
     this.answersQuestions =
       isRecord(capabilities) && ['sampling', 'elicitation', 'roots'].some((name) => name in capabilities)
@@ -110,7 +119,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
 
   /** Somebody waits: for an answer, or for what servers say unasked. */
   get isInUse(): boolean {
-    return this.#flows.size > 0 || this.#options.outlet !== undefined || this.#unasked?.attached === true
+    return this.#flows.size > 0 || this.#outlet !== undefined || this.#unasked?.attached === true
   }
 
   get openCalls(): number {
@@ -119,7 +128,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
 
   settled(flow: Flow): void {
     if (flow.message.id !== undefined) this.#flows.delete(flow.message.id)
-    this.lastUsedAt = this.#options.trail.now()
+    this.lastUsedAt = this.#shared.trail.now()
   }
 
   /** The server chose another version than the client proposed. */
@@ -192,7 +201,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
     const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
     this.#record(peer, message, scan, method)
     if (method.endsWith('/list_changed')) {
-      this.#options.onListChanged(this, peer.name, method)
+      this.#shared.onListChanged(this, peer.name, method)
       if (this.endpoint === undefined) return
     }
     if (scan.idEnd - scan.idStart > MAX_QUESTION_ID) return
@@ -204,18 +213,20 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   upstreamSession(server: string, sessionId: string): void {
-    this.#upstreamSessions.set(server, sessionId)
-    this.#options.onUpstreamSession(server, sessionId)
+    this.#upstreamSessions = { ...this.#upstreamSessions, [server]: sessionId }
+    this.#shared.onUpstreamSession(this, server, sessionId)
   }
 
   /** A request that makes a server keep something for this session: remembered, because servers forget. */
   remember(server: string, method: string, params: Readonly<Record<string, unknown>>): void {
     const { uri, level } = params
     if (method === 'logging/setLevel' && typeof level === 'string') this.logLevel = level
-    else if (method === 'resources/subscribe' && typeof uri === 'string')
-      this.#state(server).subscriptions.add(uri)
-    else if (method === 'resources/unsubscribe' && typeof uri === 'string')
-      this.#state(server).subscriptions.delete(uri)
+    else if (method === 'resources/subscribe' && typeof uri === 'string') {
+      const state = this.#state(server)
+      state.subscriptions ??= new Set()
+      state.subscriptions.add(uri)
+    } else if (method === 'resources/unsubscribe' && typeof uri === 'string')
+      this.#state(server).subscriptions?.delete(uri)
   }
 
   opened(peer: LegacyPeer): void {
@@ -226,13 +237,13 @@ export class LegacySession implements PeerHost, FlowKeeper {
     if (this.logLevel !== undefined && (again || this.endpoint === undefined))
       tellLogLevel(peer, this.context, this.logLevel)
     if (!again) return
-    for (const uri of state.subscriptions) tellAgain(peer, this.context, 'resources/subscribe', { uri })
-    this.#options.onReopened(this, peer.name)
+    for (const uri of state.subscriptions ?? []) tellAgain(peer, this.context, 'resources/subscribe', { uri })
+    this.#shared.onReopened(this, peer.name)
   }
 
   /** Sends what belongs to no call. Kept, within limits, until the client listens. */
   tell(message: Buffer): void {
-    if (this.#options.outlet !== undefined) this.#options.outlet(message)
+    if (this.#outlet !== undefined) this.#outlet(message)
     else this.unasked().push(message)
   }
 
@@ -251,7 +262,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   #newStreams(): EventStreams {
-    const { streamLimits, trail } = this.#options
+    const { streamLimits, trail } = this.#shared
     return new EventStreams(streamLimits, this.protocolVersion >= PRIMING_SINCE, () => trail.now())
   }
 
@@ -275,7 +286,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
       owner: this.owner,
       protocolVersion: this.protocolVersion,
       initializeParams: JSON.stringify(this.initializeParams),
-      upstreamSessions: Object.fromEntries(this.#upstreamSessions),
+      upstreamSessions: this.#upstreamSessions,
       expiresAt,
       ...(endpoint !== undefined && { endpoint }),
     }
@@ -320,7 +331,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   #state(server: string): KeptState {
     const known = this.#kept.get(server)
     if (known !== undefined) return known
-    const state: KeptState = { subscriptions: new Set(), opened: false }
+    const state: KeptState = { subscriptions: undefined, opened: false }
     this.#kept.set(server, state)
     return state
   }
@@ -338,7 +349,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   #record(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): void {
-    const { trail } = this.#options
+    const { trail } = this.#shared
     const { principal, endpoint } = this.context
     trail.note(
       {

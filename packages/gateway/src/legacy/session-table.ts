@@ -9,7 +9,7 @@ import {
 } from '@sallyport/core'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
-import { LegacySession, type LegacySessionOptions } from './legacy-session.ts'
+import { LegacySession, type SessionSurroundings } from './legacy-session.ts'
 
 export interface SessionTableOptions {
   readonly store: McpSessionStore
@@ -20,7 +20,7 @@ export interface SessionTableOptions {
   /** Other processes use the store as well, and may go on with what this one lets go. */
   readonly isShared: boolean
   /** What every session gets, whoever opens it. */
-  readonly shared: Pick<LegacySessionOptions, 'trail' | 'streamLimits' | 'onListChanged' | 'onReopened'>
+  readonly shared: Omit<SessionSurroundings, 'onUpstreamSession'>
   /** A session was closed that servers could speak to. */
   readonly onEnded: (session: LegacySession, heard: readonly Upstream[]) => void
   /** Opens peers again for a session that another process has opened. */
@@ -39,12 +39,17 @@ export interface NewSession {
 /** The legacy sessions of this process, and their shadow in the session store. */
 export class SessionTable {
   readonly #options: SessionTableOptions
+  readonly #shared: SessionSurroundings
   readonly #sessions = new Map<string, LegacySession>()
   readonly #perOwner = new Map<string, number>()
   readonly #touchedAt = new WeakMap<LegacySession, number>()
 
   constructor(options: SessionTableOptions) {
     this.#options = options
+    this.#shared = {
+      ...options.shared,
+      onUpstreamSession: ({ id }, server, sessionId) => this.rememberUpstreamSession(id, server, sessionId),
+    }
   }
 
   get size(): number {
@@ -145,7 +150,7 @@ export class SessionTable {
   }
 
   #letGo(session: LegacySession, keepUpstreamSessions: boolean): boolean {
-    const heard = [...session.peers()].flatMap((peer) => (peer.hears ? peer.upstream : []))
+    const heard = [...session.peers()].flatMap((peer) => (peer.isHeard ? peer.upstream : []))
     session.close(keepUpstreamSessions)
     if (!this.#sessions.delete(session.id)) return false
     this.#count(session, -1)
@@ -190,11 +195,17 @@ export class SessionTable {
   }
 
   #session(id: string, opening: NewSession): LegacySession {
+    const { principal, endpoint, protocolVersion, initializeParams, remoteAddress, outlet } = opening
+    // nothing else of the opening: a session outlives the request that opened it
     return new LegacySession({
       id,
-      ...opening,
-      ...this.#options.shared,
-      onUpstreamSession: (server, sessionId) => this.rememberUpstreamSession(id, server, sessionId),
+      principal,
+      endpoint,
+      protocolVersion,
+      initializeParams,
+      remoteAddress,
+      outlet,
+      shared: this.#shared,
     })
   }
 
