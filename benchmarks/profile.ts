@@ -21,7 +21,7 @@ export async function profilePath({ bench, target, connections, print }: Profile
   const file = join(folder, `${target}.${connections}.cpuprofile`)
   mkdirSync(folder, { recursive: true })
   rmSync(file, { force: true })
-  const path = await bench.freshPath(contender, file)
+  const path = await bench.freshPath(contender, { profileFile: file })
   try {
     bench.report('warming up')
     const plain = await bench.load(contender, path, { connections })
@@ -61,7 +61,7 @@ function parseTarget(target: string): Contender {
   return {
     label: target,
     name,
-    upstream: rest.includes('stdio') || !['bare-proxy', 'sallyport'].includes(name) ? 'stdio' : 'http',
+    upstream: rest.includes('stdio') || name === 'supergateway' ? 'stdio' : 'http',
     era: rest.includes('modern') ? 'modern' : 'legacy',
     aggregated: rest.includes('aggregated'),
   }

@@ -22,7 +22,7 @@ export function groupTable(title: string, labels: readonly string[], reports: Gr
         of(cpuPerCall).toFixed(1),
         of(({ cpu, calls }) => (cpu ? cpu.ownMicros / calls : Number.NaN)).toFixed(1),
         of(({ cpu, calls }) => (cpu ? cpu.generatorMicros / calls : Number.NaN)).toFixed(1),
-        of(({ cpu }) => (cpu ? cpu.treeRssBytes / 2 ** 20 : Number.NaN)).toFixed(0),
+        of(({ cpu }) => (cpu ? cpu.treeRssBytes / 1e6 : Number.NaN)).toFixed(0),
         String(rounds.reduce((total, { errors }) => total + errors, 0)),
         of(({ cpu }) => cpu?.strangersCores ?? Number.NaN).toFixed(2),
       ],
@@ -46,14 +46,30 @@ export function groupTable(title: string, labels: readonly string[], reports: Gr
 }
 
 export function rowTable(rows: readonly Row[]): string {
-  const lines = rows.map(({ id, what, value, unit, bar, ok }) => [
+  return align([rowHead, ...rows.map((row) => cellsOf(row))])
+}
+
+/** The same as Markdown, for benchmarks/README.md. */
+export function markdownRowTable(rows: readonly Row[]): string {
+  const lines = rows.map((row) => {
+    const [id, ...rest] = cellsOf(row)
+    return [`\`${id}\``, ...rest]
+  })
+  const cells = [rowHead, rowHead.map(() => '---'), ...lines]
+  return cells.map((line) => `| ${line.join(' | ')} |`).join('\n')
+}
+
+const rowHead = ['row', 'measured (min–max)', 'bar', '', 'what']
+
+function cellsOf({ id, what, value, min, max, values, unit, bar, ok }: Row): string[] {
+  const range = values.length > 1 ? ` (${min}–${max})` : ''
+  return [
     id,
-    value === null ? 'not measured' : `${value} ${unit}`,
+    value === null ? 'not measured' : `${value}${range} ${unit}`,
     bar ?? '',
     ok === null ? '' : ok ? 'ok' : 'MISSED',
     what,
-  ])
-  return align([['row', 'value', 'bar', '', 'what'], ...lines])
+  ]
 }
 
 function align(lines: readonly string[][]): string {
