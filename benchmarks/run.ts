@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { createBench } from './measure/bench.ts'
 import { describeRun, readResults, type Results, thisMachine, writeResults } from './measure/results.ts'
 import { type Row, type RowDefinition, row } from './measure/rows.ts'
-import { groupTable, markdownRowTable, rowTable } from './measure/tables.ts'
+import { definitionTable, groupTable, markdownRowTable, rowTable } from './measure/tables.ts'
 import { profilePath } from './profile.ts'
 import { allSections } from './sections/all-sections.ts'
 import type { Section, SectionTools } from './sections/section.ts'
@@ -50,8 +50,7 @@ else process.exitCode = await main()
 process.exit()
 
 function list(): void {
-  const rows = allSections.flatMap((section) => section.rows.filter(isChosen))
-  print(rowTable(rows.map((definition) => row(definition, []))))
+  print(definitionTable(allSections.flatMap(({ rows }) => rows.filter(isChosen))))
 }
 
 function show(results: Results): void {
@@ -129,8 +128,8 @@ async function runSection({ rows, run }: Section, tools: SectionTools): Promise<
     return {}
   })
   await tools.bench.release()
-  const values = new Map<string, readonly number[]>(Object.entries(measured))
-  return rows.filter(isChosen).map((definition) => row(definition, values.get(definition.id) ?? []))
+  const figures = new Map<string, readonly number[]>(Object.entries(measured))
+  return rows.filter(isChosen).map((definition) => row(definition, figures.get(definition.id) ?? []))
 }
 
 function textOf(error: unknown): string {

@@ -47,6 +47,7 @@ export type GroupReports = ReadonlyMap<string, LoadReport[]>
 
 export interface Bench {
   readonly rounds: number
+  readonly secondsPerCell: number
   runGroup(group: Group): Promise<GroupReports>
   /** A path as it is started for measuring; kept and shared until it is released. */
   path(request: PathRequest): Promise<RunningPath>
@@ -179,6 +180,7 @@ export function createBench({ rounds, secondsPerCell, report }: BenchOptions): B
 
   return {
     rounds,
+    secondsPerCell,
     faults,
     get strangersCores() {
       return strangersCores

@@ -75,11 +75,6 @@ export function residentBytes(processId: number): number | undefined {
   return readProcess(String(processId))?.rssBytes
 }
 
-/** The same of the process and everything it started. */
-export function treeResidentBytes(processId: number): number {
-  return sum(descendants(readProcesses(), processId).map(({ rssBytes }) => rssBytes))
-}
-
 /** The process and everything it started, itself first. */
 export function processTree(processId: number): number[] {
   return descendants(readProcesses(), processId).map(({ id }) => id)

@@ -42,9 +42,12 @@ export function row({ id, what, unit, bar }: RowDefinition, measured: readonly n
     values,
   }
   if (!bar) return { id, what, ...figures, unit, bar: null, ok: null }
-  const [sign, limit] = 'atLeast' in bar ? ['≥', bar.atLeast] : ['≤', bar.atMost]
-  const ok = value !== null && (sign === '≥' ? value >= limit : value <= limit)
-  return { id, what, ...figures, unit, bar: `${sign} ${limit}`, ok }
+  const ok = value !== null && ('atLeast' in bar ? value >= bar.atLeast : value <= bar.atMost)
+  return { id, what, ...figures, unit, bar: barText(bar), ok }
+}
+
+export function barText(bar: Bar): string {
+  return 'atLeast' in bar ? `≥ ${bar.atLeast}` : `≤ ${bar.atMost}`
 }
 
 /** Four digits say more than any of these figures is good for. */

@@ -1,7 +1,7 @@
 import { median } from '../load/latencies.ts'
 import type { LoadReport } from '../load/load-window.ts'
 import type { GroupReports } from './bench.ts'
-import { type Row, cpuPerCall, perRound, rateRatio } from './rows.ts'
+import { type Row, type RowDefinition, barText, cpuPerCall, perRound, rateRatio } from './rows.ts'
 
 /** Medians over the rounds of a group, one line per contender; the rate also against the first contender's. */
 export function groupTable(title: string, labels: readonly string[], reports: GroupReports): string {
@@ -62,14 +62,25 @@ export function markdownRowTable(rows: readonly Row[]): string {
 const rowHead = ['row', 'measured (min–max)', 'bar', '', 'what']
 
 function cellsOf({ id, what, value, min, max, values, unit, bar, ok }: Row): string[] {
-  const range = values.length > 1 ? ` (${min}–${max})` : ''
+  const range = values.length > 1 && min !== null && max !== null ? ` (${short(min)}–${short(max)})` : ''
   return [
     id,
-    value === null ? 'not measured' : `${value}${range} ${unit}`,
+    value === null ? 'not measured' : `${short(value)}${range} ${unit}`,
     bar ?? '',
     ok === null ? '' : ok ? 'ok' : 'MISSED',
     what,
   ]
+}
+
+/** Three digits: the rest changes from run to run. */
+function short(value: number): string {
+  return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)))
+}
+
+/** Rows before they are measured. */
+export function definitionTable(definitions: readonly RowDefinition[]): string {
+  const lines = definitions.map(({ id, what, unit, bar }) => [id, unit, bar ? barText(bar) : '', what])
+  return align([['row', 'unit', 'bar', 'what'], ...lines])
 }
 
 function align(lines: readonly string[][]): string {

@@ -22,10 +22,12 @@ export const manyCalls: Section = {
   async run({ bench, print }) {
     const running = await bench.path(path)
     const points: Point[] = []
+    // A point a second, however long other cells are: a slope needs many.
+    const lengths = 1 / bench.secondsPerCell
     let calls = 0
     while (calls < warmupCalls + measuredCalls) {
       bench.report(`memory over ${measuredCalls} calls: ${calls} so far`)
-      const report = await bench.load(path, running, { connections })
+      const report = await bench.load(path, running, { connections, lengths })
       if (report.errors > 0) {
         bench.addFault(`${report.errors} errors over many calls: ${report.problems[0]}`)
         return {}
