@@ -40,7 +40,9 @@ const { values } = parseArgs({
 const print = (text: string) => void process.stdout.write(`${text}\n`)
 const report = (line: string) => void process.stderr.write(`# ${line}\n`)
 const isChosen = ({ id }: RowDefinition) => id.startsWith(values.only)
-const resultsFile = join(import.meta.dirname, 'results.json')
+/** A part of the rows, or a quick look at them, does not take the place of a whole run. */
+const isWhole = values.only === '' && !values.quick
+const resultsFile = join(import.meta.dirname, isWhole ? 'results.json' : 'results.partial.json')
 
 if (values.help) print(usage)
 else if (values.list) list()

@@ -6,6 +6,7 @@ import { announcedUrl, freePort, launch } from '../measure/launch.ts'
 import type { GatewaySettings } from '../sallyport-gateway.ts'
 import type { PathRequest, RunningPath } from './path.ts'
 import { upstreamKinds, type UpstreamSet, workloadOf } from '../upstreams/upstream-kinds.ts'
+import { programArgs } from './programs.ts'
 import { peerFolder, peerProgram, programBesidePeers, writePeerFile } from './peers.ts'
 
 export interface StartPathOptions extends PathRequest {
@@ -87,7 +88,9 @@ export async function startPath(options: StartPathOptions): Promise<RunningPath>
   }
 }
 
-async function programOf({ name, upstream, era, upstreamUrls }: StartPathOptions): Promise<Program> {
+async function programOf(options: StartPathOptions): Promise<Program> {
+  const { name, upstream, era, upstreamUrls, instruments } = options
+  const form = instruments?.profileFile === undefined ? 'built' : 'source'
   const dialect = era === 'modern' ? 'stateless' : 'session'
   const port = await freePort()
   const base = `http://127.0.0.1:${port}`
@@ -102,14 +105,14 @@ async function programOf({ name, upstream, era, upstreamUrls }: StartPathOptions
     case 'bare-proxy':
     case 'stream-proxy':
       return {
-        args: [join(folder, 'paths', `${name}.ts`), String(port), new URL(upstreamUrl).origin],
+        args: [...(await programArgs(name, form)), String(port), new URL(upstreamUrl).origin],
         url: `${base}/mcp`,
         dialect,
         announces: true,
       }
     case 'sdk-pair':
       return {
-        args: [join(folder, 'paths', 'sdk-pair.ts'), String(port), upstreamUrl],
+        args: [...(await programArgs(name, form)), String(port), upstreamUrl],
         url: `${base}/mcp`,
         dialect,
         announces: true,
@@ -131,11 +134,7 @@ async function programOf({ name, upstream, era, upstreamUrls }: StartPathOptions
         publicKey,
       }
       return {
-        args: [
-          '--conditions=@sallyport/source',
-          join(folder, 'sallyport-gateway.ts'),
-          JSON.stringify(settings),
-        ],
+        args: [...(await programArgs(name, form)), JSON.stringify(settings)],
         url: Object.values(serverUrls)[0] ?? aggregatedUrl,
         aggregatedUrl,
         serverUrls,
