@@ -3,12 +3,13 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** The programs of ours that are paths, as files below benchmarks/. */
+/** The programs of ours that run as paths, or inside of one, as files below benchmarks/. */
 const programs = {
   sallyport: 'sallyport-gateway.ts',
   'bare-proxy': 'paths/bare-proxy.ts',
   'stream-proxy': 'paths/stream-proxy.ts',
   'sdk-pair': 'paths/sdk-pair.ts',
+  'collect-agent': 'measure/collect-agent.ts',
 } as const
 
 export type ProgramName = keyof typeof programs

@@ -57,11 +57,12 @@ export async function startPath(options: StartPathOptions): Promise<RunningPath>
       await session.close()
     }
   }
+  const instrumentation = await instrumentArgs(options.instruments)
   const startedAt = performance.now()
   const launched = await launch({
     name: options.name,
     command: process.execPath,
-    args: [...instrumentArgs(options.instruments), ...program.args],
+    args: [...instrumentation, ...program.args],
     env: { ...program.env, ...instrumentEnvironment(options.instruments) },
     async ready(output) {
       if (program.announces) return announcedUrl(output) !== undefined
@@ -206,12 +207,12 @@ async function programOf(options: StartPathOptions): Promise<Program> {
   }
 }
 
-function instrumentArgs({ profileFile, collectedFile }: Instruments = {}): string[] {
+async function instrumentArgs({ profileFile, collectedFile }: Instruments = {}): Promise<string[]> {
   return [
     ...(profileFile === undefined ? [] : ['--import', join(folder, 'measure', 'profile-agent.ts')]),
     ...(collectedFile === undefined
       ? []
-      : ['--expose-gc', '--import', join(folder, 'measure', 'collect-agent.ts')]),
+      : ['--expose-gc', '--import', ...(await programArgs('collect-agent', 'built'))]),
   ]
 }
 

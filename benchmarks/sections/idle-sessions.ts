@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isRecord } from '../load/answer-check.ts'
 import { delay } from '../load/closed-loop.ts'
 import { createIdleSessions } from '../load/idle-sessions.ts'
 import type { Bench } from '../measure/bench.ts'
+import { collectGarbage } from '../measure/collect.ts'
 import { residentBytes } from '../measure/process-usage.ts'
 import type { RunningPath } from '../paths/path.ts'
 import { contender } from './contenders.ts'
@@ -87,18 +87,8 @@ async function growth(
 
 async function memoryOf({ processId }: RunningPath, collectedFile: string | undefined): Promise<Memory> {
   await delay(settleMs)
-  const heapBytes = collectedFile === undefined ? undefined : await collect(processId, collectedFile)
+  const collected = collectedFile === undefined ? undefined : await collectGarbage(processId, collectedFile)
   const resident = residentBytes(processId)
   if (resident === undefined) throw new Error('resident memory can only be read where there is /proc')
-  return { residentBytes: resident, heapBytes }
-}
-
-async function collect(processId: number, file: string): Promise<number> {
-  rmSync(file, { force: true })
-  process.kill(processId, 'SIGUSR2')
-  for (const deadline = performance.now() + 10_000; !existsSync(file); await delay(10)) {
-    if (performance.now() > deadline) throw new Error('the process did not collect its garbage')
-  }
-  const answer: unknown = JSON.parse(readFileSync(file, 'utf8'))
-  return isRecord(answer) ? Number(answer.heapBytes) : Number.NaN
+  return { residentBytes: resident, heapBytes: collected?.heapBytes }
 }
