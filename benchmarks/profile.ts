@@ -5,6 +5,7 @@ import { type ProfileShare, summariseProfile } from './measure/cpu-profile.ts'
 import { cpuPerCall } from './measure/rows.ts'
 import { delay } from './load/closed-loop.ts'
 import { type PathName, pathNames } from './paths/path.ts'
+import { type UpstreamKind, upstreamKinds } from './upstreams/upstream-kinds.ts'
 
 export interface ProfileOptions {
   bench: Bench
@@ -21,7 +22,7 @@ export async function profilePath({ bench, target, connections, print }: Profile
   const file = join(folder, `${target}.${connections}.cpuprofile`)
   mkdirSync(folder, { recursive: true })
   rmSync(file, { force: true })
-  const path = await bench.freshPath(contender, file)
+  const path = await bench.freshPath(contender, { profileFile: file })
   try {
     bench.report('warming up')
     const plain = await bench.load(contender, path, { connections })
@@ -55,13 +56,14 @@ function parseTarget(target: string): Contender {
   const name = pathNames.find(
     (candidate): candidate is PathName => candidate === first && candidate !== 'direct',
   )
-  const unknown = rest.find((word) => !['http', 'stdio', 'legacy', 'modern', 'aggregated'].includes(word))
+  const isKind = (word: string): word is UpstreamKind => Object.hasOwn(upstreamKinds, word)
+  const unknown = rest.find((word) => !isKind(word) && !['legacy', 'modern', 'aggregated'].includes(word))
   if (!name || unknown !== undefined)
     throw new Error(`cannot profile ${target}; say for example sallyport, sallyport.stdio, bare-proxy`)
   return {
     label: target,
     name,
-    upstream: rest.includes('stdio') || !['bare-proxy', 'sallyport'].includes(name) ? 'stdio' : 'http',
+    upstream: rest.find(isKind) ?? (name === 'supergateway' ? 'stdio' : 'http'),
     era: rest.includes('modern') ? 'modern' : 'legacy',
     aggregated: rest.includes('aggregated'),
   }

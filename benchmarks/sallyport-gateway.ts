@@ -29,6 +29,8 @@ const gateway = createGateway({
     jwks: { keys: [settings.publicKey] },
   }),
   audit: createMemoryAuditRecorder({ capacity: 10_000 }),
+  // POLICY GOES HERE: every caller has the role of `callerRole` in load/bearer-token.ts, as
+  // `policy: [allow({ role: callerRole, tools: ['*'] })]` would want it.
 })
 const server = createServer(nodeHandler(gateway))
 server.keepAliveTimeout = 120_000

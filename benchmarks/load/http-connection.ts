@@ -31,6 +31,12 @@ export class HttpConnection {
     this.#socket.write(request, 'utf8')
   }
 
+  /** Closes it without a word to whoever waits for a response; the next request opens a new one. */
+  abandon(): void {
+    this.#pending = undefined
+    this.close()
+  }
+
   close(): void {
     this.#socket?.destroy()
     this.#socket = undefined

@@ -1,5 +1,6 @@
 import { type CpuSample, cpuSince, sampleCpu, type CpuUse } from '../measure/process-usage.ts'
 import { Latencies, type LatencySummary } from './latencies.ts'
+import type { NeighbourReport } from './neighbour-load.ts'
 
 export interface LoadReport extends LatencySummary {
   /** Calls answered rightly inside the window. */
@@ -9,6 +10,8 @@ export interface LoadReport extends LatencySummary {
   /** The first few problems, to be shown. */
   problems: string[]
   cpu: CpuUse | undefined
+  /** What became of the calls beside those that were measured. */
+  neighbour?: NeighbourReport
 }
 
 export interface LoadWindowOptions {

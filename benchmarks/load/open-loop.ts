@@ -35,8 +35,9 @@ export async function runOpenLoop(options: OpenLoopOptions): Promise<void> {
   const send = (session: Session, dueAt: number) => {
     const measured = sequence >= warmupCalls
     session.call(sequence++, (problem) => {
+      // A wrong answer is one whenever it comes; what a right one took counts when it fell due in the window.
+      if (measured || problem !== undefined) window.record(dueAt, problem)
       if (measured) {
-        window.record(dueAt, problem)
         answered += 1
         if (answered === measuredCalls) finish(true)
       }

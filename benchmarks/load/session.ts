@@ -1,5 +1,16 @@
 import { type Expectation, checkBody, checkMessage, isRecord } from './answer-check.ts'
-import { createEventReader, eventsOf } from './event-stream.ts'
+import { createEventReader } from './event-stream.ts'
+import {
+  clientInfo,
+  exchange,
+  initializeParams,
+  isEventStream,
+  openLegacySession,
+  requestText,
+  resultIn,
+  resultOf,
+  streamableHeaders,
+} from './handshake.ts'
 import { HttpConnection } from './http-connection.ts'
 import type { HttpResponse } from './response-reader.ts'
 
@@ -27,12 +38,12 @@ export interface Session {
    * undefined. One call at a time.
    */
   call(sequence: number, done: (problem: string | undefined) => void): void
+  /** Gives up the call in flight, as a client does that has lost patience: its connection is closed, and nothing reported. */
+  giveUp(): void
   close(): Promise<void>
 }
 
-export const legacyRevision = '2025-11-25'
-export const modernRevision = '2026-07-28'
-const clientInfo = { name: 'sallyport-benchmark', version: '1.0.0' }
+const modernRevision = '2026-07-28'
 /** Ten digits, so that every request of a session has the same length and its head is made once. */
 const firstId = 1_000_000_000
 
@@ -44,40 +55,26 @@ async function openStreamableSession({ url, dialect, workload, token }: SessionO
   const target = new URL(url)
   const connection = new HttpConnection(target)
   const modern = dialect === 'stateless'
-  const headers = new Map([
-    ['content-type', 'application/json'],
-    ['accept', 'application/json, text/event-stream'],
-  ])
-  if (token) headers.set('authorization', `Bearer ${token}`)
-  const ask = (method: string, params: object, id: number | undefined) =>
+  const headers = streamableHeaders(token)
+  const ask = (method: string, id: number) =>
     exchange(
       connection,
       requestText('POST', target, new Map([...headers, ...methodHeaders(modern, method)]), {
         jsonrpc: '2.0',
-        ...(id !== undefined && { id }),
+        id,
         method,
-        params: modern ? { ...params, _meta: modernMeta } : params,
+        params: modern ? { _meta: modernMeta } : {},
       }),
     )
 
   if (modern) {
     headers.set('mcp-protocol-version', modernRevision)
-    resultOf(await ask('server/discover', {}, 1))
+    resultOf(await ask('server/discover', 1))
   } else {
-    const opened = await ask(
-      'initialize',
-      { protocolVersion: legacyRevision, capabilities: {}, clientInfo },
-      1,
-    )
-    const { protocolVersion } = resultOf(opened)
-    headers.set('mcp-protocol-version', String(protocolVersion))
-    const sessionId = opened.headers.get('mcp-session-id')
-    if (sessionId !== undefined) headers.set('mcp-session-id', sessionId)
-    const accepted = await ask('notifications/initialized', {}, undefined)
-    if (accepted.status !== 202)
-      throw new Error(`notifications/initialized was answered with ${accepted.status}`)
+    const identity = await openLegacySession(connection, target, headers)
+    for (const [name, value] of identity) headers.set(name, value)
   }
-  const tool = echoToolIn(resultOf(await ask('tools/list', {}, 2)))
+  const tool = echoToolIn(resultOf(await ask('tools/list', 2)))
   const method = workload.kind === 'echo' ? 'tools/call' : 'tools/list'
   const write = createRequestWriter({
     target,
@@ -96,6 +93,7 @@ async function openStreamableSession({ url, dialect, workload, token }: SessionO
         done(error ? error.message : checkResponse(response, expectation))
       })
     },
+    giveUp: () => connection.abandon(),
     async close() {
       // A peer that starts a child per session keeps it until the session is deleted.
       if (headers.has('mcp-session-id'))
@@ -160,7 +158,7 @@ async function openEventStreamSession({ url, workload, token }: SessionOptions):
       })
     })
 
-  await ask(1, 'initialize', { protocolVersion: legacyRevision, capabilities: {}, clientInfo })
+  await ask(1, 'initialize', initializeParams)
   await exchange(
     connection,
     requestText('POST', target, headers, { jsonrpc: '2.0', method: 'notifications/initialized' }),
@@ -174,6 +172,7 @@ async function openEventStreamSession({ url, workload, token }: SessionOptions):
         done(error ? error.message : checkMessage(answer, expectation)),
       )
     },
+    giveUp: () => connection.abandon(),
     async close() {
       onStreamLost = () => undefined
       connection.close()
@@ -246,49 +245,6 @@ function checkResponse(response: HttpResponse | undefined, expectation: Expectat
   if (response?.status !== 200)
     return `status ${response?.status}: ${response?.body.toString('utf8', 0, 300)}`
   return checkBody(response.body, isEventStream(response), expectation)
-}
-
-function isEventStream(response: HttpResponse): boolean {
-  return response.headers.get('content-type')?.startsWith('text/event-stream') ?? false
-}
-
-function requestText(
-  method: string,
-  target: URL,
-  headers: ReadonlyMap<string, string>,
-  message?: object,
-): string {
-  const body = message ? JSON.stringify(message) : ''
-  let text = `${method} ${target.pathname}${target.search} HTTP/1.1\r\nhost: ${target.host}\r\n`
-  for (const [name, value] of headers) text += `${name}: ${value}\r\n`
-  if (message) text += `content-length: ${Buffer.byteLength(body)}\r\n`
-  return `${text}\r\n${body}`
-}
-
-/** A response of the handshake, its body copied so that it outlives the callback. */
-function exchange(connection: HttpConnection, request: string): Promise<HttpResponse> {
-  return new Promise((resolve, reject) => {
-    connection.send(request, (error, response) => {
-      if (error || !response) reject(error ?? new Error('no response'))
-      else resolve({ ...response, body: Buffer.from(response.body) })
-    })
-  })
-}
-
-function resultOf(response: HttpResponse): Record<string, unknown> {
-  const text = response.body.toString()
-  if (response.status !== 200)
-    throw new Error(`the handshake was answered with ${response.status}: ${text.slice(0, 300)}`)
-  if (!isEventStream(response)) return resultIn(text)
-  const answer = eventsOf(text).find(({ data }) => data.includes('"result"'))
-  return resultIn(answer?.data ?? text)
-}
-
-function resultIn(text: string): Record<string, unknown> {
-  const answer: unknown = JSON.parse(text)
-  if (!isRecord(answer) || !isRecord(answer.result))
-    throw new Error(`the handshake was refused: ${text.slice(0, 300)}`)
-  return answer.result
 }
 
 /** Gateways put the server's name before the tool's; the tool is called by whatever name they list. */

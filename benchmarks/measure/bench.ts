@@ -1,10 +1,17 @@
 import { join } from 'node:path'
 import { type Generator, startGenerator } from '../load/generator-client.ts'
 import type { LoadReport } from '../load/load-window.ts'
-import type { Workload } from '../load/session.ts'
+import type { NeighbourJob } from '../load/run-load.ts'
 import { type PathRequest, type RunningPath, keyOf } from '../paths/path.ts'
 import { installPeers, isPeer } from '../paths/peers.ts'
-import { startPath } from '../paths/start-path.ts'
+import { type Instruments, startPath } from '../paths/start-path.ts'
+import {
+  type EchoServerSettings,
+  neighbourServer,
+  upstreamKinds,
+  type UpstreamSet,
+  workloadOf,
+} from '../upstreams/upstream-kinds.ts'
 import { type Launched, announcedUrl, launch } from './launch.ts'
 
 export interface BenchOptions {
@@ -14,19 +21,25 @@ export interface BenchOptions {
   report(line: string): void
 }
 
-/** One column of a group: a path, and which of its endpoints. */
+/** One line of a group's table: a path, and which of its endpoints. */
 export interface Contender extends PathRequest {
   label: string
   aggregated?: boolean
 }
 
-export interface Group {
-  title: string
-  contenders: readonly Contender[]
+export interface Cell {
   connections: number
   /** Open loop at this rate; closed loop when absent. */
   callsPerSecond?: number
-  workload?: Workload
+  /** Calls to the server called `neighbour`, beside those that are measured. */
+  neighbour?: { callsPerSecond: number; connections: number; patienceMs: number }
+  /** How many times as long as other cells it is measured: a p99 of few calls needs more time. */
+  lengths?: number
+}
+
+export interface Group extends Cell {
+  title: string
+  contenders: readonly Contender[]
 }
 
 /** What each contender did in each round; a contender that could not run has no entry. */
@@ -34,19 +47,20 @@ export type GroupReports = ReadonlyMap<string, LoadReport[]>
 
 export interface Bench {
   readonly rounds: number
+  readonly secondsPerCell: number
   runGroup(group: Group): Promise<GroupReports>
-  /** A path as it is started for measuring; kept and shared until the bench ends. */
+  /** A path as it is started for measuring; kept and shared until it is released. */
   path(request: PathRequest): Promise<RunningPath>
   /** Starts a path anew, for those who measure starting. The caller stops it. */
-  freshPath(request: PathRequest, profileFile?: string): Promise<RunningPath>
-  load(
-    contender: Contender,
-    path: RunningPath,
-    group: Omit<Group, 'title' | 'contenders'>,
-  ): Promise<LoadReport>
+  freshPath(request: PathRequest, instruments?: Instruments): Promise<RunningPath>
+  load(contender: Contender, path: RunningPath, cell: Cell): Promise<LoadReport>
+  /** Ends the paths and upstreams that were started so far: a row is then measured the same way alone and among others. */
+  release(): Promise<void>
   /** Why a path could not run, and answers that were wrong: with any of these the run is not a good one. */
   readonly faults: readonly string[]
   addFault(fault: string): void
+  /** Most cores that strangers used while a cell was measured. */
+  readonly strangersCores: number | undefined
   report(line: string): void
   stop(): Promise<void>
 }
@@ -57,35 +71,46 @@ const drainMs = 5_000
 
 export function createBench({ rounds, secondsPerCell, report }: BenchOptions): Bench {
   const generator: Generator = startGenerator()
-  const upstreams = new Map<string, Promise<Launched>>()
+  const upstreams = new Map<string, Promise<Launched>[]>()
   const paths = new Map<string, Promise<RunningPath>>()
   const faults: string[] = []
   const addFault = (fault: string) => {
     if (!faults.includes(fault)) faults.push(fault)
   }
   const warm = new Set<number>()
+  let strangersCores: number | undefined
 
-  const upstream = (era: PathRequest['era']) => {
-    const started = upstreams.get(era) ?? launchUpstream(era)
-    upstreams.set(era, started)
-    return started
+  const upstreamsOf = ({ upstream, era }: PathRequest): Promise<Launched[]> => {
+    const { transport, servers }: UpstreamSet = upstreamKinds[upstream]
+    // Over stdio they are started by the path under test.
+    if (transport === 'stdio') return Promise.resolve([])
+    const key = `${upstream}.${era}`
+    const started = upstreams.get(key) ?? Object.values(servers).map((server) => launchUpstream(server, era))
+    upstreams.set(key, started)
+    return Promise.all(started)
   }
 
-  const freshPath = async (request: PathRequest, profileFile?: string): Promise<RunningPath> => {
-    const server = await upstream(request.era)
-    const upstreamUrl = announcedUrl(server.output()) ?? ''
+  const freshPath: Bench['freshPath'] = async (request, instruments) => {
+    const names = Object.keys(upstreamKinds[request.upstream].servers)
+    const launched = await upstreamsOf(request)
+    const urls = launched.map((server, index) => [names[index], announcedUrl(server.output()) ?? ''])
+    const [first] = launched
     if (request.name === 'direct') {
-      const dialect = request.era === 'modern' ? 'stateless' : 'session'
+      if (!first) throw new Error('direct is the first HTTP upstream')
       return {
-        url: upstreamUrl,
-        dialect,
-        processId: server.processId,
+        url: announcedUrl(first.output()) ?? '',
+        dialect: request.era === 'modern' ? 'stateless' : 'session',
+        processId: first.processId,
         startMs: 0,
         stop: async () => undefined,
       }
     }
     if (isPeer(request.name)) await installPeers(report)
-    return startPath({ ...request, upstreamUrl, ...(profileFile !== undefined && { profileFile }) })
+    return startPath({
+      ...request,
+      upstreamUrls: Object.fromEntries(urls),
+      ...(instruments && { instruments }),
+    })
   }
 
   const path = (request: PathRequest) => {
@@ -95,23 +120,38 @@ export function createBench({ rounds, secondsPerCell, report }: BenchOptions): B
     return started
   }
 
-  const load: Bench['load'] = async (contender, running, { connections, callsPerSecond, workload }) => {
-    const server = await upstream(contender.era)
+  const load: Bench['load'] = async (contender, running, cell) => {
+    const { connections, callsPerSecond, neighbour, lengths = 1 } = cell
+    const servers = await upstreamsOf(contender)
     const first = !warm.has(running.processId)
     warm.add(running.processId)
-    return generator.run({
+    const result = await generator.run({
       url: contender.aggregated ? (running.aggregatedUrl ?? running.url) : running.url,
       dialect: running.dialect,
-      workload: workload ?? { kind: 'echo', paddingBytes: 0 },
+      workload: workloadOf(contender.upstream),
       connections,
       ...(callsPerSecond !== undefined && { callsPerSecond }),
-      warmupMs: first ? firstWarmupMs : warmupMs,
-      durationMs: secondsPerCell * 1000,
+      ...(neighbour && { neighbour: neighbourJob(contender, running, neighbour) }),
+      warmupMs: (first ? firstWarmupMs : warmupMs) + (neighbour?.patienceMs ?? 0),
+      durationMs: secondsPerCell * 1000 * lengths,
       drainMs,
       ...(running.tokens && { tokens: running.tokens }),
       processId: running.processId,
-      participantIds: contender.name === 'direct' || contender.upstream === 'stdio' ? [] : [server.processId],
+      participantIds: servers.map(({ processId }) => processId).filter((id) => id !== running.processId),
     })
+    if (result.cpu) strangersCores = Math.max(strangersCores ?? 0, result.cpu.strangersCores)
+    return result
+  }
+
+  const release = async () => {
+    const started = await Promise.allSettled([...paths.values(), ...[...upstreams.values()].flat()])
+    paths.clear()
+    upstreams.clear()
+    await Promise.all(
+      started.map(async (result) => {
+        if (result.status === 'fulfilled') await result.value.stop()
+      }),
+    )
   }
 
   const runGroup = async (group: Group): Promise<GroupReports> => {
@@ -140,30 +180,46 @@ export function createBench({ rounds, secondsPerCell, report }: BenchOptions): B
 
   return {
     rounds,
+    secondsPerCell,
     faults,
+    get strangersCores() {
+      return strangersCores
+    },
     addFault,
     report,
     path,
     freshPath,
     load,
     runGroup,
+    release,
     async stop() {
       generator.stop()
-      const started = await Promise.allSettled([...paths.values(), ...upstreams.values()])
-      await Promise.all(
-        started.map(async (result) => {
-          if (result.status === 'fulfilled') await result.value.stop()
-        }),
-      )
+      await release()
     },
   }
 }
 
-function launchUpstream(era: PathRequest['era']): Promise<Launched> {
+function neighbourJob(
+  { upstream }: Contender,
+  { serverUrls }: RunningPath,
+  neighbour: NonNullable<Cell['neighbour']>,
+): NeighbourJob {
+  const url = serverUrls?.[neighbourServer]
+  if (url === undefined) throw new Error(`there is no server called ${neighbourServer} on this path`)
+  return { ...neighbour, url, hangs: upstream === 'with-hanging' }
+}
+
+function launchUpstream(settings: EchoServerSettings, era: PathRequest['era']): Promise<Launched> {
+  const { answer = 'json', paddingBytes = 0, toolCount = 1, namedAfterServers = 0, hangs } = settings
   return launch({
     name: `upstream (${era})`,
     command: process.execPath,
-    args: [join(import.meta.dirname, '..', 'upstreams', 'raw-http.ts'), '--era', era],
+    args: [
+      join(import.meta.dirname, '..', 'upstreams', 'raw-http.ts'),
+      ...['--era', era, '--answer', answer, '--padding', String(paddingBytes)],
+      ...['--tools', String(toolCount), '--named-after', String(namedAfterServers)],
+      ...(hangs ? ['--hang'] : []),
+    ],
     ready: (output) => announcedUrl(output) !== undefined,
   })
 }

@@ -2,33 +2,57 @@ import { median } from '../load/latencies.ts'
 import type { LoadReport } from '../load/load-window.ts'
 import type { GroupReports } from './bench.ts'
 
-/** One line of results.json. `bar` and `ok` are null where a figure is shown without a bar. */
+export type Bar = { atLeast: number } | { atMost: number }
+
+/** A row before it is measured. */
+export interface RowDefinition {
+  /** `<area>.<short name>`; unique. */
+  id: string
+  what: string
+  unit: string
+  /** Absent where a figure only explains others. */
+  bar?: Bar
+}
+
+/** One line of the table. `bar` and `ok` are null where a figure is shown without a bar. */
 export interface Row {
   id: string
   what: string
-  /** Null when it could not be measured. */
+  /** The median of `values`; null when it could not be measured. */
   value: number | null
+  min: number | null
+  max: number | null
+  /** One per round. */
+  values: number[]
   unit: string
   bar: string | null
   ok: boolean | null
 }
 
-export interface RowOptions {
-  id: string
-  what: string
-  unit: string
-  /** One value per round; the row shows their median. */
-  values: readonly number[]
-  bar?: { atLeast: number } | { atMost: number }
+/** What a section measured, by the ids of its rows: one value per round. */
+export type RowValues = Readonly<Record<string, readonly number[]>>
+
+export function row({ id, what, unit, bar }: RowDefinition, measured: readonly number[]): Row {
+  const values = measured.filter(Number.isFinite).map(rounded)
+  const value = values.length === 0 ? null : rounded(median(values))
+  const figures = {
+    value,
+    min: values.length === 0 ? null : Math.min(...values),
+    max: values.length === 0 ? null : Math.max(...values),
+    values,
+  }
+  if (!bar) return { id, what, ...figures, unit, bar: null, ok: null }
+  const ok = value !== null && ('atLeast' in bar ? value >= bar.atLeast : value <= bar.atMost)
+  return { id, what, ...figures, unit, bar: barText(bar), ok }
 }
 
-export function row({ id, what, unit, values, bar }: RowOptions): Row {
-  const middle = median(values)
-  const value = Number.isFinite(middle) ? Number(middle.toPrecision(4)) : null
-  if (!bar) return { id, what, value, unit, bar: null, ok: null }
-  const [sign, limit] = 'atLeast' in bar ? ['≥', bar.atLeast] : ['≤', bar.atMost]
-  const ok = value !== null && (sign === '≥' ? value >= limit : value <= limit)
-  return { id, what, value, unit, bar: `${sign} ${limit}`, ok }
+export function barText(bar: Bar): string {
+  return 'atLeast' in bar ? `≥ ${bar.atLeast}` : `≤ ${bar.atMost}`
+}
+
+/** Four digits say more than any of these figures is good for. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(4))
 }
 
 /**

@@ -1,7 +1,7 @@
 import { median } from '../load/latencies.ts'
 import type { LoadReport } from '../load/load-window.ts'
 import type { GroupReports } from './bench.ts'
-import { type Row, cpuPerCall, perRound, rateRatio } from './rows.ts'
+import { type Row, type RowDefinition, barText, cpuPerCall, perRound, rateRatio } from './rows.ts'
 
 /** Medians over the rounds of a group, one line per contender; the rate also against the first contender's. */
 export function groupTable(title: string, labels: readonly string[], reports: GroupReports): string {
@@ -22,7 +22,7 @@ export function groupTable(title: string, labels: readonly string[], reports: Gr
         of(cpuPerCall).toFixed(1),
         of(({ cpu, calls }) => (cpu ? cpu.ownMicros / calls : Number.NaN)).toFixed(1),
         of(({ cpu, calls }) => (cpu ? cpu.generatorMicros / calls : Number.NaN)).toFixed(1),
-        of(({ cpu }) => (cpu ? cpu.treeRssBytes / 2 ** 20 : Number.NaN)).toFixed(0),
+        of(({ cpu }) => (cpu ? cpu.treeRssBytes / 1e6 : Number.NaN)).toFixed(0),
         String(rounds.reduce((total, { errors }) => total + errors, 0)),
         of(({ cpu }) => cpu?.strangersCores ?? Number.NaN).toFixed(2),
       ],
@@ -46,14 +46,41 @@ export function groupTable(title: string, labels: readonly string[], reports: Gr
 }
 
 export function rowTable(rows: readonly Row[]): string {
-  const lines = rows.map(({ id, what, value, unit, bar, ok }) => [
+  return align([rowHead, ...rows.map((row) => cellsOf(row))])
+}
+
+/** The same as Markdown, for benchmarks/README.md. */
+export function markdownRowTable(rows: readonly Row[]): string {
+  const lines = rows.map((row) => {
+    const [id, ...rest] = cellsOf(row)
+    return [`\`${id}\``, ...rest]
+  })
+  const cells = [rowHead, rowHead.map(() => '---'), ...lines]
+  return cells.map((line) => `| ${line.join(' | ')} |`).join('\n')
+}
+
+const rowHead = ['row', 'measured (min–max)', 'bar', '', 'what']
+
+function cellsOf({ id, what, value, min, max, values, unit, bar, ok }: Row): string[] {
+  const range = values.length > 1 && min !== null && max !== null ? ` (${short(min)}–${short(max)})` : ''
+  return [
     id,
-    value === null ? 'not measured' : `${value} ${unit}`,
+    value === null ? 'not measured' : `${short(value)}${range} ${unit}`,
     bar ?? '',
     ok === null ? '' : ok ? 'ok' : 'MISSED',
     what,
-  ])
-  return align([['row', 'value', 'bar', '', 'what'], ...lines])
+  ]
+}
+
+/** Three digits: the rest changes from run to run. */
+function short(value: number): string {
+  return String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)))
+}
+
+/** Rows before they are measured. */
+export function definitionTable(definitions: readonly RowDefinition[]): string {
+  const lines = definitions.map(({ id, what, unit, bar }) => [id, unit, bar ? barText(bar) : '', what])
+  return align([['row', 'unit', 'bar', 'what'], ...lines])
 }
 
 function align(lines: readonly string[][]): string {

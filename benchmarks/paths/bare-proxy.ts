@@ -1,5 +1,6 @@
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
 import { type Dispatcher, Pool } from 'undici'
+import { endToEnd } from './end-to-end-headers.ts'
 
 /**
  * The yardstick: the least a Node reverse proxy can do that buffers answers, on the same node:http and undici a gateway
@@ -7,16 +8,6 @@ import { type Dispatcher, Pool } from 'undici'
  */
 const [port = '0', origin = ''] = process.argv.slice(2)
 const pool = new Pool(origin, { connections: 256, pipelining: 1 })
-const hopByHop = new Set([
-  'connection',
-  'content-length',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
 
 const server = createServer((request, response) => {
   if (request.method !== 'POST' && request.method !== 'DELETE') {
@@ -74,15 +65,4 @@ function forward(
     },
     handler,
   )
-}
-
-function endToEnd(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-): Record<string, string | string[]> {
-  const kept: Record<string, string | string[]> = {}
-  for (const name in headers) {
-    const value = headers[name]
-    if (value !== undefined && !hopByHop.has(name)) kept[name] = value
-  }
-  return kept
 }

@@ -1,20 +1,31 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isRecord } from '../load/answer-check.ts'
 
 /** Exact versions: a comparison with whatever is newest today cannot be repeated. */
-export const peerVersions = {
+const peerVersions = {
+  '@civic/passthrough-mcp-server': '0.12.1',
   'mcp-hub': '4.2.1',
   'mcp-proxy': '6.7.19',
   supergateway: '4.0.0',
 } as const
 
-export type PeerName = keyof typeof peerVersions
+type Package = keyof typeof peerVersions
+
+/** The paths that are peers, and where they come from. */
+const peerPackages = {
+  'mcp-proxy': 'mcp-proxy',
+  supergateway: 'supergateway',
+  'mcp-hub': 'mcp-hub',
+  civic: '@civic/passthrough-mcp-server',
+} as const satisfies Record<string, Package>
+
+export type PeerName = keyof typeof peerPackages
 
 export function isPeer(name: string): name is PeerName {
-  return Object.hasOwn(peerVersions, name)
+  return Object.hasOwn(peerPackages, name)
 }
 
 export const peerFolder = join(import.meta.dirname, '..', '..', '.tools', 'bench-peers')
@@ -44,12 +55,23 @@ export async function installPeers(report: (line: string) => void): Promise<void
   )
 }
 
-/** The file to run with Node. */
-export function peerProgram(name: PeerName): string {
+/** The file to run with Node: the package's one program. */
+export function peerProgram(peer: PeerName): string {
+  const name = peerPackages[peer]
   const { bin } = manifestOf(name) ?? {}
-  const program = isRecord(bin) ? bin[name] : bin
-  if (typeof program !== 'string') throw new Error(`${name} is not installed or has no program of its name`)
+  const program: unknown = isRecord(bin) ? Object.values(bin)[0] : bin
+  if (typeof program !== 'string') throw new Error(`${name} is not installed or has no program`)
   return join(peerFolder, 'node_modules', name, program)
+}
+
+/**
+ * A program of ours that stands on a peer's library. It is copied to where the peers are installed, so that it finds what it
+ * imports there and nowhere else.
+ */
+export function programBesidePeers(name: string): string {
+  const target = join(peerFolder, name)
+  copyFileSync(join(import.meta.dirname, name), target)
+  return target
 }
 
 /** A place for files a peer wants to be configured with. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { LoadReport } from '../load/load-window.ts'
 import { perRound, rateRatio, row } from '../measure/rows.ts'
+import { markdownRowTable, rowTable } from '../measure/tables.ts'
 
 function reportOf(callsPerSecond: number): LoadReport {
   return {
@@ -25,25 +26,58 @@ describe('rows', () => {
     ])
     const values = perRound(reports, 'us', ['one', 'other'], rateRatio)
     expect(values).toEqual([5, 3, 2])
-    const options = { id: 'area.row', what: 'what', unit: '×', values }
-    expect(row({ ...options, bar: { atLeast: 3 } })).toEqual({
-      id: 'area.row',
-      what: 'what',
+    const definition = { id: 'area.row', what: 'what', unit: '×' }
+    expect(row({ ...definition, bar: { atLeast: 3 } }, values)).toEqual({
+      ...definition,
       value: 3,
-      unit: '×',
+      min: 2,
+      max: 5,
+      values: [5, 3, 2],
       bar: '≥ 3',
       ok: true,
     })
-    expect(row({ ...options, bar: { atMost: 2.9 } })).toMatchObject({ bar: '≤ 2.9', ok: false })
-    expect(row(options)).toMatchObject({ bar: null, ok: null })
+    expect(row({ ...definition, bar: { atMost: 2.9 } }, values)).toMatchObject({ bar: '≤ 2.9', ok: false })
+    expect(row(definition, values)).toMatchObject({ bar: null, ok: null })
   })
 
   it('are missed when there is nothing to compare with', () => {
     const reports = new Map([['us', [reportOf(100)]]])
     const values = perRound(reports, 'us', ['absent'], rateRatio)
-    expect(row({ id: 'a.b', what: '', unit: '×', values, bar: { atLeast: 1 } })).toMatchObject({
+    expect(row({ id: 'a.b', what: '', unit: '×', bar: { atLeast: 1 } }, values)).toMatchObject({
       value: null,
+      min: null,
       ok: false,
     })
+  })
+
+  it('leave out what is not a number', () => {
+    expect(row({ id: 'a.b', what: '', unit: '×' }, [Number.NaN, 2])).toMatchObject({ value: 2, values: [2] })
+  })
+})
+
+describe('the table', () => {
+  const rows = [
+    row({ id: 'a.kept', what: 'one', unit: '×', bar: { atLeast: 1 } }, [1.5, 1, 2]),
+    row({ id: 'a.missed', what: 'two', unit: 'ms', bar: { atMost: 1 } }, [3]),
+    row({ id: 'a.shown', what: 'three', unit: 'MB' }, []),
+  ]
+
+  it('says of each row what was measured, its bar, and whether that is kept', () => {
+    expect(rowTable(rows).split('\n')).toEqual([
+      'row       measured (min–max)  bar          what',
+      'a.kept    1.5 (1–2) ×         ≥ 1  ok      one',
+      'a.missed  3 ms                ≤ 1  MISSED  two',
+      'a.shown   not measured                     three',
+    ])
+  })
+
+  it('is the same in Markdown', () => {
+    expect(markdownRowTable(rows).split('\n')).toEqual([
+      '| row | measured (min–max) | bar |  | what |',
+      '| --- | --- | --- | --- | --- |',
+      '| `a.kept` | 1.5 (1–2) × | ≥ 1 | ok | one |',
+      '| `a.missed` | 3 ms | ≤ 1 | MISSED | two |',
+      '| `a.shown` | not measured |  |  | three |',
+    ])
   })
 })

@@ -1,4 +1,5 @@
 import { isRecord, padding } from '../load/answer-check.ts'
+import { listedServerName } from './upstream-kinds.ts'
 
 export type Era = 'legacy' | 'modern' | 'both'
 
@@ -9,6 +10,11 @@ export interface EchoProtocolOptions {
   paddingBytes: number
   /** The `echo` tool and this many minus one others that only make the list long. */
   toolCount: number
+  /**
+   * Tools are named as a gateway names those of so many servers with an equal share of them each: such a list has the same
+   * tools in as many bytes. 0 for plain names.
+   */
+  namedAfterServers?: number
 }
 
 export interface EchoAnswer {
@@ -32,9 +38,10 @@ export function createEchoProtocol({
   era,
   paddingBytes,
   toolCount,
+  namedAfterServers = 0,
 }: EchoProtocolOptions): (message: unknown) => EchoAnswer | undefined {
   const tools = Array.from({ length: toolCount }, (_, index) => ({
-    name: index === 0 ? 'echo' : `tool-${index}`,
+    name: nameOf(index),
     description: `Returns the message it is given. ${'It has a description of ordinary length. '.repeat(3)}`,
     inputSchema: {
       type: 'object',
@@ -56,6 +63,12 @@ export function createEchoProtocol({
     return revision === undefined
       ? answerLegacy(id, message.method, params)
       : answerModern(id, message.method, params, revision)
+  }
+
+  function nameOf(index: number): string {
+    if (namedAfterServers === 0) return plainName(index)
+    const toolsEach = toolCount / namedAfterServers
+    return `${listedServerName(Math.floor(index / toolsEach))}__${plainName(index % toolsEach)}`
   }
 
   function answerLegacy(id: string, method: string, params: Record<string, unknown>): EchoAnswer {
@@ -106,6 +119,10 @@ export function createEchoProtocol({
     const text = `${JSON.stringify(message).slice(0, -1)}${filler}"`
     return success(id, `{${resultType}"content":[{"type":"text","text":${text}}]}`)
   }
+}
+
+function plainName(index: number): string {
+  return index === 0 ? 'echo' : `tool-${index}`
 }
 
 export function failure(

@@ -6,7 +6,7 @@ import { type EchoAnswer, type Era, createEchoProtocol, failure } from './echo-p
 
 /**
  * The echo server over Streamable HTTP on plain node:http, and "direct" in the tables.
- * `--port N --era legacy|modern|both --answer json|sse --padding BYTES --tools N`
+ * `--port N --era legacy|modern|both --answer json|sse --padding BYTES --tools N --named-after SERVERS --hang`
  */
 const { values } = parseArgs({
   options: {
@@ -15,6 +15,8 @@ const { values } = parseArgs({
     answer: { type: 'string', default: 'json' },
     padding: { type: 'string', default: '0' },
     tools: { type: 'string', default: '1' },
+    'named-after': { type: 'string', default: '0' },
+    hang: { type: 'boolean', default: false },
   },
 })
 const era: Era = values.era === 'legacy' || values.era === 'modern' ? values.era : 'both'
@@ -23,6 +25,7 @@ const respond = createEchoProtocol({
   era,
   paddingBytes: Number(values.padding),
   toolCount: Number(values.tools),
+  namedAfterServers: Number(values['named-after']),
 })
 const sessions = new Set<string>()
 
@@ -49,6 +52,7 @@ function post(request: IncomingMessage, response: ServerResponse, body: Buffer):
   }
   const refusal = refusalOf(request, message)
   if (refusal) return send(response, refusal)
+  if (values.hang && isRecord(message) && message.method === 'tools/call') return
   const answer = respond(message)
   if (!answer) response.writeHead(202).end()
   else if (isRecord(message) && message.method === 'initialize' && answer.status === 200) {

@@ -4,9 +4,13 @@ import { runInNewContext } from 'node:vm'
 setFlagsFromString('--expose-gc')
 const collect: unknown = runInNewContext('gc')
 
-/** Live heap after a full collection, in megabytes. */
-export function liveHeapMb(): number {
+export function collectGarbage(): void {
   if (typeof collect === 'function') collect()
+}
+
+/** Live heap after a full collection, in megabytes. */
+function liveHeapMb(): number {
+  collectGarbage()
   return process.memoryUsage().heapUsed / 1_000_000
 }
 
