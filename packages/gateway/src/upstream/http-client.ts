@@ -9,6 +9,7 @@ import {
   type UpstreamCredentials,
 } from '@sallyport/core'
 import { type Dispatcher, Pool } from 'undici'
+import { type Abortable, hasEnded } from './lingering.ts'
 import { atEndOfTurn, endOfTurn, type Write } from '../end-of-turn.ts'
 
 export interface HttpRequest {
@@ -25,25 +26,12 @@ export interface HttpRequest {
 
 export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** A server has this long to end an event stream after the response; then the connection is taken from it. */
-const LINGER_MS = 1_000
-
-/** Takes the connection of an answered call back if the server keeps its stream open. */
-export function releaseLater(request: Abortable | undefined): void {
-  if (request !== undefined) setTimeout(() => request.abort(), LINGER_MS).unref()
-}
-
 /** What happens to one request; after `end` or `fail` nothing else is called. */
 export interface HttpAnswer {
   head(status: number, headers: HttpHeaders): void
   data(chunk: Buffer): void
   end(): void
   fail(error: SallyportError): void
-}
-
-/** A request that can be taken back. */
-export interface Abortable {
-  abort(): void
 }
 
 export const nothingToAbort: Abortable = { abort() {} }
@@ -231,6 +219,7 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
     if (controller === this.#refused || this.#finished || this.aborted) return
     this.#finished = true
     this.#answer.end()
+    hasEnded(this)
   }
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {

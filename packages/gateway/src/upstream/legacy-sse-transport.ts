@@ -2,8 +2,9 @@ import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { SseParser } from '../wire/sse-parser.ts'
 import { DuplexChannel } from './duplex-channel.ts'
-import { type Abortable, oneHeader } from './http-client.ts'
+import { oneHeader } from './http-client.ts'
 import type { LegacyHttpTransportOptions } from './legacy-http-transport.ts'
+import type { Abortable } from './lingering.ts'
 import type { LegacyTransport } from './legacy-transport.ts'
 
 export interface LegacySseTransportOptions extends Omit<LegacyHttpTransportOptions, 'resume'> {

@@ -4,13 +4,8 @@ import { LATEST_MODERN } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
-import {
-  type Abortable,
-  type HttpClient,
-  type HttpHeaders,
-  nothingToAbort,
-  releaseLater,
-} from './http-client.ts'
+import { type HttpClient, type HttpHeaders, nothingToAbort } from './http-client.ts'
+import { type Abortable, releaseLater } from './lingering.ts'
 import { isEventStream, type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 

@@ -13,6 +13,12 @@ export interface SseEvent {
 }
 
 const LINE_FEED = 10
+const SPACE = 32
+const COLON = 58
+const DATA = Buffer.from('data')
+const EVENT = Buffer.from('event')
+const ID = Buffer.from('id')
+const RETRY = Buffer.from('retry')
 const CARRIAGE_RETURN = 13
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 const EMPTY = Buffer.alloc(0)
@@ -80,13 +86,13 @@ export class SseParser {
       if (carriage >= 0 && carriage < position) carriage = buffer.indexOf(CARRIAGE_RETURN, position)
       const end = carriage >= 0 && (feed < 0 || carriage < feed) ? carriage : feed
       if (end < 0) break
-      const line = buffer.subarray(position, end)
+      const start = position
       position = end + 1
       if (end === carriage) {
         if (position === buffer.length) this.#afterCarriageReturn = true
         else if (buffer[position] === LINE_FEED) position++
       }
-      this.#line(line)
+      this.#line(buffer, start, end)
     }
     if (position < buffer.length) this.#keep(buffer.subarray(position))
   }
@@ -105,26 +111,27 @@ export class SseParser {
     throw new RangeError(`an event is larger than ${this.#maxEventBytes} bytes`)
   }
 
-  #line(line: Buffer): void {
-    this.#checkLine(line.length)
-    if (line.length === 0) {
+  /** The line is `buffer[start, end)`; a view of its own is only made of what is kept. */
+  #line(buffer: Buffer, start: number, end: number): void {
+    this.#checkLine(end - start)
+    if (start === end) {
       this.#dispatch()
       return
     }
-    const colon = line.indexOf(58)
-    if (colon === 0) return
-    const field = (colon < 0 ? line : line.subarray(0, colon)).toString('latin1')
-    let value = colon < 0 ? line.subarray(line.length) : line.subarray(colon + 1)
-    if (value[0] === 32) value = value.subarray(1)
-    if (field === 'data') {
+    if (isField(buffer, start, end, DATA)) {
+      const value = buffer.subarray(valueStart(buffer, start + DATA.length, end), end)
       this.#data.push(value)
       this.#dataBytes += value.length + 1
       if (this.#dataBytes > this.#maxEventBytes + 1 || this.#data.length > MAX_LINES) this.#tooLarge()
-    } else if (field === 'event') this.#type = value.toString()
-    else if (field === 'id') {
-      if (!value.includes(0)) this.#id = value.toString()
-    } else if (field === 'retry' && /^\d{1,9}$/.test(value.toString('latin1')))
-      this.#retryMs = Number(value.toString('latin1'))
+    } else if (isField(buffer, start, end, EVENT)) {
+      this.#type = buffer.toString('utf8', valueStart(buffer, start + EVENT.length, end), end)
+    } else if (isField(buffer, start, end, ID)) {
+      const value = buffer.toString('utf8', valueStart(buffer, start + ID.length, end), end)
+      if (!value.includes('\0')) this.#id = value
+    } else if (isField(buffer, start, end, RETRY)) {
+      const value = buffer.toString('latin1', valueStart(buffer, start + RETRY.length, end), end)
+      if (/^\d{1,9}$/.test(value)) this.#retryMs = Number(value)
+    }
   }
 
   #dispatch(): void {
@@ -149,6 +156,20 @@ export class SseParser {
     this.#id = undefined
     this.#retryMs = undefined
   }
+}
+
+/** A field's name ends at the colon, or with the line. */
+function isField(buffer: Buffer, start: number, end: number, name: Buffer): boolean {
+  const nameEnd = start + name.length
+  if (nameEnd > end || (nameEnd < end && buffer[nameEnd] !== COLON)) return false
+  for (let index = 0; index < name.length; index++) if (buffer[start + index] !== name[index]) return false
+  return true
+}
+
+/** Behind the colon and one space. */
+function valueStart(buffer: Buffer, nameEnd: number, end: number): number {
+  if (nameEnd >= end) return end
+  return buffer[nameEnd + 1] === SPACE && nameEnd + 1 < end ? nameEnd + 2 : nameEnd + 1
 }
 
 /** Length of the mark at the beginning of a stream; `unfinished` if that cannot be told yet. */
