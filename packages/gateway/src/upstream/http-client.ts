@@ -10,6 +10,7 @@ import {
 } from '@sallyport/core'
 import { type Dispatcher, Pool } from 'undici'
 import { atEndOfTurn, endOfTurn, type Write } from '../end-of-turn.ts'
+import type { Reachability } from './reachability.ts'
 
 export interface HttpRequest {
   readonly context: RequestContext
@@ -31,6 +32,17 @@ const LINGER_MS = 1_000
 /** Takes the connection of an answered call back if the server keeps its stream open. */
 export function releaseLater(request: Abortable | undefined): void {
   if (request !== undefined) setTimeout(() => request.abort(), LINGER_MS).unref()
+}
+
+/** Counted now. */
+export interface HttpLoad {
+  readonly connections: number
+  /** Requests whose answer is a stream without end; they have connections of their own. */
+  readonly streams: number
+  /** Requests on a connection. */
+  readonly running: number
+  /** Requests that have no connection yet. */
+  readonly waiting: number
 }
 
 /** What happens to one request; after `end` or `fail` nothing else is called. */
@@ -60,12 +72,15 @@ export class HttpClient {
   readonly #streams: Pool
   readonly #credentials: UpstreamCredentials | undefined
   readonly #configured: readonly string[]
+  readonly reachability: Reachability
 
   constructor(
     server: NamedServer & { readonly definition: HttpServerDefinition },
     credentials: UpstreamCredentials | undefined,
     maxConnections: number,
+    reachability: Reachability,
   ) {
+    this.reachability = reachability
     this.#server = server
     this.#url = new URL(server.definition.url)
     this.#path = this.#url.pathname + this.#url.search
@@ -77,6 +92,12 @@ export class HttpClient {
 
   get url(): URL {
     return this.#url
+  }
+
+  /** What is open and what waits, over all connections. */
+  get load(): HttpLoad {
+    const { connected, running, pending, queued } = this.#pool.stats
+    return { connections: connected, streams: this.#streams.stats.running, running, waiting: pending + queued }
   }
 
   send(request: HttpRequest, answer: HttpAnswer): Abortable {
@@ -215,6 +236,7 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+    this.#client.reachability.answered()
     if (status !== 401 || this.#refused !== undefined || !this.#client.obtainsCredentials) {
       if (!this.aborted) this.#answer.head(status, headers)
       return
@@ -240,6 +262,7 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   fail(error: SallyportError): void {
     if (this.#finished || this.aborted) return
     this.#finished = true
+    this.#client.reachability.failed(error)
     this.#answer.fail(error)
   }
 
