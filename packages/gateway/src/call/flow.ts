@@ -205,7 +205,8 @@ export class Flow implements Call {
   #record(status: CallOutcome['status'], code: number | string | undefined, bytes: number): void {
     const outcome = { status, code, bytes, durationMs: Math.max(0, this.#trail.now() - this.startedAt) }
     this.observed?.ended(outcome)
-    if (status === 'refused' && refusal.hasSubscribers) publishRefusal(this.#intent(undefined, undefined), code)
+    if (status === 'refused' && refusal.hasSubscribers)
+      publishRefusal(this.#intent(undefined, undefined), code)
     if (this.#ticket !== undefined) this.#trail.end(this.#ticket, outcome)
     else if (this.#isBeginning) this.#lateOutcome = outcome
     // refused before a route was found: the entry is made now, in one piece; a recorder that refused is not asked again

@@ -1,6 +1,6 @@
 import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
 import { isRecord, parseJson } from '../wire/client-message.ts'
-import { withTraceHeaders } from '../observe/observed-call.ts'
+import { withTraceHeaders } from '../front/trace.ts'
 import { internalCallsAreObserved, ObservedInternalCall } from '../observe/observed-internal-call.ts'
 import { requestMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
@@ -52,9 +52,7 @@ export class InternalCall implements Call {
     this.method = method
     // a subscription is no operation that takes some time, but a state
     const observed = method !== 'subscriptions/listen' && internalCallsAreObserved()
-    this.#observed = observed
-      ? new ObservedInternalCall(server, context, method)
-      : undefined
+    this.#observed = observed ? new ObservedInternalCall(server, context, method) : undefined
     const trace = this.#observed?.trace
     this.headers = trace === undefined ? headers : withTraceHeaders(headers, trace)
     this.bytes = requestMessage(id, method, this.#observed?.traced(params) ?? params)

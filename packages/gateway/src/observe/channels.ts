@@ -76,6 +76,9 @@ export function onGatewayEvent<Name extends GatewayEventName>(
 }
 
 /** Only this package publishes on its channels, with payloads that the compiler has checked. */
-function isEvent<Name extends GatewayEventName>(_name: Name, message: unknown): message is GatewayEvents[Name] {
+function isEvent<Name extends GatewayEventName>(
+  _name: Name,
+  message: unknown,
+): message is GatewayEvents[Name] {
   return typeof message === 'object' && message !== null
 }

@@ -1,6 +1,13 @@
-import { type CallOutcome, isStdioServer, type TraceContext } from '@sallyport/core'
+import {
+  type CallOutcome,
+  isStdioServer,
+  type ProtocolEra,
+  type ServerDefinition,
+  type TraceContext,
+} from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
-import { traceHeaders } from '../front/trace.ts'
+import { targetOf } from '../call/forward.ts'
+import { withTraceHeaders } from '../front/trace.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
@@ -28,16 +35,14 @@ export class ObservedCall {
   #server: string | undefined
   #upstreamCall: UpstreamCall | undefined
   #sentAt = 0
-  /** The trace context that subscribers want the server to see. */
-  #trace: TraceContext | undefined
+  /** The trace context that subscribers want the server to see, if they want any. */
+  trace: TraceContext | undefined
   #traceApplied = false
 
   constructor(flow: Flow, upstreams: UpstreamTable) {
     this.#flow = flow
     this.#upstreams = upstreams
-    this.#call = gatewayCall(flow, (trace) => {
-      this.#trace = trace
-    })
+    this.#call = new CallEvent(flow, this)
     callStart.publish(this.#call)
   }
 
@@ -47,13 +52,12 @@ export class ObservedCall {
     if (this.#upstreamCall !== undefined) this.#endUpstream('failed', undefined, 0)
     this.#server = server
     this.#sentAt = performance.now()
-    const trace = this.#trace
-    const call = upstreamCall(this.#flow, this.#call, server, target, this.#upstreams, (continued) => {
-      this.#trace = continued
-    })
+    const before = this.trace
+    const definition = this.#upstreams.get(server)?.definition
+    const call = new UpstreamCallEvent(this.#flow, this.#call, this, server, target, definition)
     this.#upstreamCall = call
     upstreamCallStart.publish(call)
-    if (this.#trace !== undefined && (trace !== this.#trace || !this.#traceApplied)) this.#apply(this.#trace)
+    if (this.trace !== undefined && (before !== this.trace || !this.#traceApplied)) this.#apply(this.trace)
   }
 
   /** The server's response, before interceptors see it. */
@@ -98,68 +102,92 @@ export class ObservedCall {
   }
 }
 
-function gatewayCall(flow: Flow, continued: (trace: TraceContext) => void): GatewayCall {
-  const { context, message } = flow
-  const { principal, era, protocolVersion, sessionId, endpoint, remoteAddress } = context
-  const target = message.params['name'] ?? message.params['uri']
-  return {
-    method: message.method,
-    requestId: message.id,
-    target: typeof target === 'string' ? target : undefined,
-    endpoint,
-    era,
-    protocolVersion,
-    sessionId,
-    tenant: principal.tenant,
-    subject: principal.subject,
-    remoteAddress,
-    get trace() {
-      return flow.context.trace
-    },
-    continueTrace(trace) {
-      if (flow.carrier !== undefined || flow.settled) return
-      const merged = { ...flow.context.trace, ...trace }
-      flow.context = { ...flow.context, trace: merged }
-      continued(merged)
-    },
+/** What subscribers are given; classes, because closures in objects that live as long as a call burden the collector. */
+class CallEvent implements GatewayCall {
+  readonly method: string
+  readonly requestId: string | number | undefined
+  readonly target: string | undefined
+  readonly endpoint: string | undefined
+  readonly era: ProtocolEra
+  readonly protocolVersion: string
+  readonly sessionId: string | undefined
+  readonly tenant: string
+  readonly subject: string
+  readonly remoteAddress: string | undefined
+  readonly #flow: Flow
+  readonly #observed: ObservedCall
+
+  constructor(flow: Flow, observed: ObservedCall) {
+    const { context, message } = flow
+    const { principal, era, protocolVersion, sessionId, endpoint, remoteAddress } = context
+    this.method = message.method
+    this.requestId = message.id
+    this.target = targetOf(message)
+    this.endpoint = endpoint
+    this.era = era
+    this.protocolVersion = protocolVersion
+    this.sessionId = sessionId
+    this.tenant = principal.tenant
+    this.subject = principal.subject
+    this.remoteAddress = remoteAddress
+    this.#flow = flow
+    this.#observed = observed
+  }
+
+  get trace(): TraceContext | undefined {
+    return this.#flow.context.trace
+  }
+
+  continueTrace(trace: TraceContext): void {
+    const flow = this.#flow
+    if (flow.carrier !== undefined || flow.settled) return
+    const merged = { ...flow.context.trace, ...trace }
+    flow.context = { ...flow.context, trace: merged }
+    this.#observed.trace = merged
   }
 }
 
-function upstreamCall(
-  flow: Flow,
-  call: GatewayCall,
-  server: string,
-  target: string | undefined,
-  upstreams: UpstreamTable,
-  continued: (trace: TraceContext) => void,
-): UpstreamCall {
-  const definition = upstreams.get(server)?.definition
-  const url = definition === undefined || isStdioServer(definition) ? undefined : new URL(definition.url)
-  let trace = flow.context.trace
-  return {
-    call,
-    server,
-    method: flow.method,
-    target,
-    era: flow.context.era,
-    protocolVersion: flow.context.protocolVersion,
-    transport: definition === undefined ? undefined : url === undefined ? 'stdio' : 'http',
-    address: url?.hostname,
-    port: url === undefined ? undefined : Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
-    get trace() {
-      return trace
-    },
-    continueTrace(next) {
-      trace = { ...trace, ...next }
-      continued(trace)
-    },
+class UpstreamCallEvent implements UpstreamCall {
+  readonly call: GatewayCall
+  readonly server: string
+  readonly method: string
+  readonly target: string | undefined
+  readonly era: ProtocolEra
+  readonly protocolVersion: string
+  readonly transport: 'stdio' | 'http' | undefined
+  readonly address: string | undefined
+  readonly port: number | undefined
+  readonly #observed: ObservedCall
+  #trace: TraceContext | undefined
+
+  constructor(
+    flow: Flow,
+    call: GatewayCall,
+    observed: ObservedCall,
+    server: string,
+    target: string | undefined,
+    definition: ServerDefinition | undefined,
+  ) {
+    const url = definition === undefined || isStdioServer(definition) ? undefined : new URL(definition.url)
+    this.call = call
+    this.server = server
+    this.method = flow.method
+    this.target = target
+    this.era = flow.context.era
+    this.protocolVersion = flow.context.protocolVersion
+    if (definition !== undefined) this.transport = url === undefined ? 'stdio' : 'http'
+    this.address = url?.hostname
+    if (url !== undefined) this.port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+    this.#trace = flow.context.trace
+    this.#observed = observed
   }
-}
 
-const TRACE_HEADERS: readonly string[] = ['traceparent', 'tracestate', 'baggage']
+  get trace(): TraceContext | undefined {
+    return this.#trace
+  }
 
-/** Name and value in turn, with the trace context replaced. */
-export function withTraceHeaders(headers: readonly string[], trace: TraceContext): readonly string[] {
-  const others = headers.filter((_, index) => !TRACE_HEADERS.includes(headers[index - (index % 2)] ?? ''))
-  return [...others, ...traceHeaders(trace)]
+  continueTrace(trace: TraceContext): void {
+    this.#trace = { ...this.#trace, ...trace }
+    this.#observed.trace = this.#trace
+  }
 }

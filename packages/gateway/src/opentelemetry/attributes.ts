@@ -37,7 +37,13 @@ export function spanName({ method, target }: { method: string; target: string | 
   return bounded(named ? `${method} ${target}` : method)
 }
 
-export function targetAttributes({ method, target }: { method: string; target: string | undefined }): Attributes {
+export function targetAttributes({
+  method,
+  target,
+}: {
+  method: string
+  target: string | undefined
+}): Attributes {
   if (method === 'tools/call')
     return {
       'gen_ai.operation.name': 'execute_tool',

@@ -7,7 +7,11 @@ const BOUNDARIES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 3
 
 /** Subscribes, and returns the ways to stop. */
 export function recordDurations(meter: Meter): (() => void)[] {
-  const served = histogram(meter, 'mcp.server.operation.duration', 'Requests of clients, until they are answered.')
+  const served = histogram(
+    meter,
+    'mcp.server.operation.duration',
+    'Requests of clients, until they are answered.',
+  )
   const called = histogram(meter, 'mcp.client.operation.duration', 'Requests to servers, until they answer.')
   const sessions = histogram(meter, 'mcp.server.session.duration', 'Sessions of clients.')
   return [
@@ -21,7 +25,10 @@ export function recordDurations(meter: Meter): (() => void)[] {
     }),
     onGatewayEvent('sallyport:upstream:call:end', (end) => {
       if (end.call.method === 'subscriptions/listen') return
-      called.record(end.durationMs / 1_000, { ...metricAttributes(end.call, end), ...peerAttributes(end.call) })
+      called.record(end.durationMs / 1_000, {
+        ...metricAttributes(end.call, end),
+        ...peerAttributes(end.call),
+      })
     }),
     onGatewayEvent('sallyport:gateway:session:ended', ({ session, durationMs }) => {
       sessions.record(durationMs / 1_000, { 'mcp.protocol.version': session.protocolVersion })

@@ -1,7 +1,14 @@
 import { context, type Span, SpanKind, SpanStatusCode, trace, type Tracer } from '@opentelemetry/api'
 import { onGatewayEvent } from '../observe/channels.ts'
 import type { GatewayCall, GatewayCallEnd, UpstreamCall, UpstreamCallEnd } from '../observe/events.ts'
-import { bounded, endAttributes, errorType, peerAttributes, spanName, targetAttributes } from './attributes.ts'
+import {
+  bounded,
+  endAttributes,
+  errorType,
+  peerAttributes,
+  spanName,
+  targetAttributes,
+} from './attributes.ts'
 import { continuation, remoteParent } from './trace-parent.ts'
 
 /** Subscribes, and returns the ways to stop. */

@@ -97,7 +97,12 @@ export class HttpClient {
   /** What is open and what waits, over all connections. */
   get load(): HttpLoad {
     const { connected, running, pending, queued } = this.#pool.stats
-    return { connections: connected, streams: this.#streams.stats.running, running, waiting: pending + queued }
+    return {
+      connections: connected,
+      streams: this.#streams.stats.running,
+      running,
+      waiting: pending + queued,
+    }
   }
 
   send(request: HttpRequest, answer: HttpAnswer): Abortable {

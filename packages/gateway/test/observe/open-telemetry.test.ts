@@ -1,7 +1,7 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { describe, expect, it } from 'vitest'
-import { startFixture, startGateway, stdioFixture, until } from '../flow/harness.ts'
+import { startFixture, startGateway, until } from '../flow/harness.ts'
 import { at, type Json, modern, RawSession } from '../flow/raw-client.ts'
 import { startScriptedHttp } from '../flow/scripted-http.ts'
 import { scriptedRuntime } from '../flow/scripted-runtime.ts'
@@ -94,22 +94,32 @@ describe('spans', () => {
 
   it('are the same in the modern era, over HTTP and stdio', async () => {
     const telemetry = recordTelemetry()
-    const fixture = await startFixture({ era: 'modern' })
-    const servers = { web: { url: fixture.url }, pipe: stdioFixture('modern') }
-    const { gateway, url } = await startGateway({ servers })
+    const web = await startFixture({ era: 'modern' })
+    const runtime = scriptedRuntime({
+      pipe: {
+        name: 'pipe',
+        on: { 'server/discover': () => ({ supportedVersions: ['2026-07-28'], capabilities: { tools: {} } }) },
+      },
+    })
+    const servers = { web: { url: web.url }, pipe: { command: 'pipe' } }
+    const { gateway, url } = await startGateway({ servers, runtime })
     await gateway.ready()
     for (const server of ['web', 'pipe']) {
-      const name = `${server}__received`
-      const answer = await modern(url, 'tools/call', { name, arguments: {} }, { meta: { traceparent } })
-      const got: unknown = JSON.parse(String(at(answer, 'result', 'content', 0, 'text')))
+      const name = `${server}__echo`
+      await modern(url, 'tools/call', { name, arguments: {} }, { meta: { traceparent } })
       const spans = telemetry.spans()
       const incoming = named(spans, SpanKind.SERVER, `tools/call ${name}`)
       const outgoing = spans.find((span) => span.parentSpanContext?.spanId === incoming.spanContext().spanId)
       if (outgoing === undefined) throw new Error('no client span')
-      expect(outgoing).toMatchObject({ name: 'tools/call received', kind: SpanKind.CLIENT })
-      expect(at(got, 'message', 'params', '_meta', 'traceparent')).toBe(nameOf(outgoing))
-      if (server === 'web') expect(at(got, 'headers', 'traceparent')).toBe(nameOf(outgoing))
-      expect(incoming.attributes).toMatchObject({ 'sallyport.era': 'modern', 'mcp.protocol.version': '2026-07-28' })
+      expect(outgoing).toMatchObject({ name: 'tools/call echo', kind: SpanKind.CLIENT })
+      const attributes = { 'sallyport.era': 'modern', 'mcp.protocol.version': '2026-07-28' }
+      expect(incoming.attributes).toMatchObject(attributes)
+      const [call] = runtime.of('pipe').flatMap((process) => process.messages('tools/call'))
+      const received =
+        server === 'web'
+          ? web.received().at(-1)?.headers['traceparent']
+          : at(call, 'params', '_meta', 'traceparent')
+      expect(received).toBe(nameOf(outgoing))
     }
   })
 
@@ -125,13 +135,49 @@ describe('spans', () => {
     const spans = telemetry.spans()
     const incoming = named(spans, SpanKind.SERVER, 'tools/list')
     const lists = spans.filter((span) => span.kind === SpanKind.CLIENT && span.name === 'tools/list')
-    expect(lists.map(({ attributes }) => attributes['sallyport.upstream.name']).toSorted()).toEqual(['a', 'b'])
+    expect(lists.map(({ attributes }) => attributes['sallyport.upstream.name']).toSorted()).toEqual([
+      'a',
+      'b',
+    ])
     for (const span of lists) {
       expect(span.parentSpanContext?.spanId).toBe(incoming.spanContext().spanId)
       const server = span.attributes['sallyport.upstream.name'] === 'a' ? a : b
       const [message] = server.messages('tools/list')
       expect(at(message, 'params', '_meta', 'traceparent')).toBe(nameOf(span))
     }
+  })
+
+  it('do not get in the way of what the gateway and interceptors change in a message', async () => {
+    recordTelemetry()
+    const server = await startScriptedHttp({
+      name: 's',
+      tools: ['t'],
+      on: { 'completion/complete': () => ({ completion: { values: [] } }) },
+    })
+    const { url } = await startGateway({
+      servers: { s: { url: server.url } },
+      interceptors: [
+        {
+          name: 'adds',
+          request: (_context, call) =>
+            call.method === 'tools/call' ? { ...call, params: { ...call.params, added: true } } : call,
+        },
+      ],
+    })
+    const plain = await startGateway({ servers: { s: { url: server.url } } })
+    const ref = (name: string) => ({ ref: { type: 'ref/prompt', name }, argument: { name: 'x', value: 'y' } })
+    for (const { url: each } of [{ url }, plain]) {
+      const session = await RawSession.open(each)
+      await session.request('completion/complete', { ...ref('s__p'), _meta: { progressToken: 1 } })
+      expect(server.messages('completion/complete').at(-1)).toMatchObject({
+        params: { ...ref('p'), _meta: { progressToken: 1, traceparent: expect.any(String) } },
+      })
+    }
+    const session = await RawSession.open(url)
+    await session.call('s__t', { a: 1 }, { _meta: { traceparent } })
+    expect(server.messages('tools/call').at(-1)).toMatchObject({
+      params: { name: 't', added: true, _meta: { traceparent: expect.stringMatching(traceId) } },
+    })
   })
 
   it('say what went wrong, and where', async () => {
@@ -150,9 +196,9 @@ describe('spans', () => {
     await session.call('s__bad')
     await session.call('s__fail')
     await session.call('nobody__x')
-    const hanging = await session.start('tools/call', { name: 's__hang' }, 'h').catch(() => undefined)
+    void session.start('tools/call', { name: 's__hang' }, 'h').catch(() => {})
+    await until(() => expect(server.messages('tools/call').length).toBe(3))
     await session.notify('notifications/cancelled', { requestId: 'h' })
-    hanging?.abort()
     const ends = () =>
       telemetry
         .spans()
@@ -234,7 +280,11 @@ describe('metrics', () => {
     expect(series).toContainEqual(expect.objectContaining({ 'mcp.method.name': '_OTHER', count: 1 }))
     const called = await telemetry.histogram('mcp.client.operation.duration')
     expect(called.dataPoints.map(({ attributes }) => attributes)).toContainEqual(
-      expect.objectContaining({ 'gen_ai.tool.name': 't', 'network.transport': 'tcp', 'server.port': server.port }),
+      expect.objectContaining({
+        'gen_ai.tool.name': 't',
+        'network.transport': 'tcp',
+        'server.port': server.port,
+      }),
     )
     const sessions = await telemetry.histogram('mcp.server.session.duration')
     expect(sessions.dataPoints.map(({ attributes, value }) => [attributes, value.count])).toEqual([

@@ -6,7 +6,12 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
+import {
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace'
 import { onTestFinished } from 'vitest'
 import { createOpenTelemetry } from '../../src/opentelemetry/index.ts'
 
@@ -18,7 +23,9 @@ export interface RecordedTelemetry {
 /** The gateway's telemetry into the memory of the real SDK, until the test ends. */
 export function recordTelemetry(): RecordedTelemetry {
   const spanExporter = new InMemorySpanExporter()
-  const tracers = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: spanExporter })] })
+  const tracers = new TracerProvider({
+    spanProcessors: [new SimpleSpanProcessor({ exporter: spanExporter })],
+  })
   const metricExporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter: metricExporter, exportIntervalMillis: 60_000 })
   const meters = new MeterProvider({ readers: [reader] })
