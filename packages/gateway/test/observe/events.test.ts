@@ -106,13 +106,16 @@ describe('diagnostics channels', () => {
   it('tell of refusals, by the gate that refused', async () => {
     const told = listenToAll()
     const { url } = await startGateway({ servers: {}, authenticate: believing })
+    const local = await startGateway({ servers: {} })
     const json = { 'content-type': 'application/json' }
     await (await open(url, { headers: json, body: '{}' })).ended
+    await (await open(local.url, { headers: { ...json, via: 'a proxy' }, body: '{}' })).ended
     await (await open(url, { headers: { ...json, ...bearer('acme/ada') }, body: 'nonsense' })).ended
     const session = await RawSession.open(url, { headers: bearer('acme/ada') })
     await session.call('nobody__x')
     expect(told.of('sallyport:gateway:refusal')).toEqual([
       expect.objectContaining({ code: 'ERR_UNAUTHENTICATED', tenant: undefined, remoteAddress: '127.0.0.1' }),
+      expect.objectContaining({ code: 'ERR_FORBIDDEN', tenant: undefined }),
       expect.objectContaining({ code: -32700, tenant: 'acme', subject: 'ada' }),
       expect.objectContaining({ code: -32602, tenant: 'acme', method: 'tools/call' }),
     ])
