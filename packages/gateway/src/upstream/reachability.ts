@@ -1,4 +1,4 @@
-import { UpstreamError } from '@sallyport/core'
+import { SallyportError } from '@sallyport/core'
 import { upstreamState } from '../observe/channels.ts'
 
 export interface LastError {
@@ -36,12 +36,12 @@ export class Reachability {
 
   /** A server that takes too long, or talks nonsense, is there all the same. */
   failed(error: unknown): void {
-    if (!(error instanceof UpstreamError)) return
+    if (!SallyportError.isInstance(error) || !error.code.startsWith('ERR_UPSTREAM')) return
     this.#lastError = { code: error.code, message: error.message, at: this.#now() }
     if (error.code === 'ERR_UPSTREAM_UNAVAILABLE' && this.#reachable !== false) this.#change(false, error)
   }
 
-  #change(reachable: boolean, error: UpstreamError | undefined): void {
+  #change(reachable: boolean, error: SallyportError | undefined): void {
     this.#reachable = reachable
     if (!upstreamState.hasSubscribers) return
     const [server, code, message] = [this.#server, error?.code, error?.message]
