@@ -96,12 +96,13 @@ export class HttpClient {
 
   /** What is open and what waits, over all connections. */
   get load(): HttpLoad {
-    const { connected, running, pending, queued } = this.#pool.stats
+    // what is queued in the pool counts as pending there
+    const { connected, running, pending } = this.#pool.stats
     return {
       connections: connected,
       streams: this.#streams.stats.running,
       running,
-      waiting: pending + queued,
+      waiting: pending,
     }
   }
 

@@ -87,6 +87,19 @@ describe('the status of a gateway', () => {
     expect(gateway.status().upstreams[0]).toMatchObject({ reachable: true, lastError: away?.lastError })
   })
 
+  it('counts requests that wait for a connection', async () => {
+    const server = await startScriptedHttp({ name: 's', tools: ['t'], call: (turn) => turn.silence() })
+    const { gateway, at } = await startGateway({
+      servers: { s: { url: server.url } },
+      limits: { connectionsPerServer: 1 },
+    })
+    const session = await RawSession.open(at('s'))
+    for (const _ of [1, 2, 3]) void session.start('tools/call', { name: 't' }).catch(() => {})
+    await until(() => expect(gateway.status().openCalls).toBe(3))
+    const [upstream] = gateway.status().upstreams
+    expect(upstream?.http).toEqual({ connections: 1, streams: 0, running: 1, waiting: 2 })
+  })
+
   it('counts subscriptions apart from calls', async () => {
     const fixture = await startFixture({ era: 'modern' })
     const { gateway, url } = await startGateway({ servers: { fix: { url: fixture.url } } })
