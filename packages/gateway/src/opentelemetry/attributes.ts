@@ -16,6 +16,10 @@ const METHODS = new Set([
   'resources/unsubscribe',
   'server/discover',
   'subscriptions/listen',
+  'tasks/cancel',
+  'tasks/get',
+  'tasks/list',
+  'tasks/result',
   'tools/call',
   'tools/list',
 ])

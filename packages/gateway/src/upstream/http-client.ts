@@ -262,13 +262,15 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   }
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#refused === undefined || controller !== this.#refused) this.fail(this.#client.failure(error))
+    if (this.#refused !== undefined && controller === this.#refused) return
+    const failure = this.#client.failure(error)
+    if (!this.aborted) this.#client.reachability.failed(failure)
+    this.fail(failure)
   }
 
   fail(error: SallyportError): void {
     if (this.#finished || this.aborted) return
     this.#finished = true
-    this.#client.reachability.failed(error)
     this.#answer.fail(error)
   }
 

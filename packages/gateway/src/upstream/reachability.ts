@@ -1,4 +1,4 @@
-import { SallyportError } from '@sallyport/core'
+import type { SallyportError } from '@sallyport/core'
 import { upstreamState } from '../observe/channels.ts'
 
 export interface LastError {
@@ -34,10 +34,14 @@ export class Reachability {
     if (this.#reachable !== true) this.#change(true, undefined)
   }
 
-  /** A server that takes too long, or talks nonsense, is there all the same. */
-  failed(error: unknown): void {
-    if (!SallyportError.isInstance(error) || !error.code.startsWith('ERR_UPSTREAM')) return
+  /** Something went wrong that tells nothing of whether it is there: no credential for it, say. */
+  erred(error: SallyportError): void {
     this.#lastError = { code: error.code, message: error.message, at: this.#now() }
+  }
+
+  /** Its connection or process failed. A server that takes too long is there all the same. */
+  failed(error: SallyportError): void {
+    this.erred(error)
     if (error.code === 'ERR_UPSTREAM_UNAVAILABLE' && this.#reachable !== false) this.#change(false, error)
   }
 

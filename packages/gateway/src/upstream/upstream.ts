@@ -114,7 +114,7 @@ export class Upstream {
       if (SallyportError.isInstance(found)) {
         // a consent may be given at any moment, and the person who gave it tries again at once
         const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
-        this.#reachability.failed(found)
+        this.#reachability.erred(found)
         this.#failures.set(key, { error: found, at: keeps ? now() : Number.NEGATIVE_INFINITY })
       } else {
         this.#failures.clear()

@@ -1,6 +1,7 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
-import type { ReadableSpan } from '@opentelemetry/sdk-trace'
+import { AlwaysOffSampler, type ReadableSpan } from '@opentelemetry/sdk-trace'
 import { describe, expect, it } from 'vitest'
+import { createOpenTelemetry } from '../../src/opentelemetry/index.ts'
 import { startFixture, startGateway, until } from '../flow/harness.ts'
 import { at, type Json, modern, RawSession } from '../flow/raw-client.ts'
 import { startScriptedHttp } from '../flow/scripted-http.ts'
@@ -222,6 +223,28 @@ describe('spans', () => {
       'SERVER tools/call s__fail -32005 -32005 ERROR',
       'SERVER tools/call s__hang cancelled - ERROR',
     ])
+  })
+
+  it('that are not sampled are named all the same, and say that they are not', async () => {
+    const telemetry = recordTelemetry(new AlwaysOffSampler())
+    const server = await startScriptedHttp({ name: 's', tools: ['t'] })
+    const { url } = await startGateway({ servers: { s: { url: server.url } } })
+    const session = await RawSession.open(url)
+    await session.call('s__t', {}, { _meta: { traceparent } })
+    const sent = at(server.messages('tools/call')[0], 'params', '_meta', 'traceparent')
+    expect(sent).toMatch(new RegExp(`^00-${traceId}-(?!${callersSpan})[0-9a-f]{16}-00$`))
+    expect(telemetry.spans()).toEqual([])
+  })
+
+  it('are not made up where the application has set up no provider', async () => {
+    using _telemetry = createOpenTelemetry()
+    const server = await startScriptedHttp({ name: 's', tools: ['t'] })
+    const { url } = await startGateway({ servers: { s: { url: server.url } } })
+    const session = await RawSession.open(url)
+    await session.call('s__t', {}, { _meta: { traceparent } })
+    await session.call('s__t')
+    const sent = server.messages('tools/call').map((message) => at(message, 'params', '_meta'))
+    expect(sent).toEqual([{ traceparent }, undefined])
   })
 
   it('leave a message alone as soon as nobody records any more', async () => {

@@ -87,6 +87,18 @@ describe('the status of a gateway', () => {
     expect(gateway.status().upstreams[0]).toMatchObject({ reachable: true, lastError: away?.lastError })
   })
 
+  it('does not call a server away because there is no credential for it', async () => {
+    const server = await startScriptedHttp({ name: 's', tools: ['t'] })
+    const { gateway } = await startGateway({
+      servers: { s: { url: server.url } },
+      credentials: { get: () => Promise.reject(new Error('the vault is closed')) },
+    })
+    await gateway.ready()
+    const [upstream] = gateway.status().upstreams
+    expect(upstream).toMatchObject({ reachable: undefined, lastError: { code: 'ERR_UPSTREAM_UNAVAILABLE' } })
+    expect(JSON.stringify(upstream)).not.toContain('vault')
+  })
+
   it('counts requests that wait for a connection', async () => {
     const server = await startScriptedHttp({ name: 's', tools: ['t'], call: (turn) => turn.silence() })
     const { gateway, at } = await startGateway({

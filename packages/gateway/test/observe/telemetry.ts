@@ -9,6 +9,7 @@ import {
 import {
   InMemorySpanExporter,
   type ReadableSpan,
+  type Sampler,
   SimpleSpanProcessor,
   TracerProvider,
 } from '@opentelemetry/sdk-trace'
@@ -21,10 +22,11 @@ export interface RecordedTelemetry {
 }
 
 /** The gateway's telemetry into the memory of the real SDK, until the test ends. */
-export function recordTelemetry(): RecordedTelemetry {
+export function recordTelemetry(sampler?: Sampler): RecordedTelemetry {
   const spanExporter = new InMemorySpanExporter()
   const tracers = new TracerProvider({
     spanProcessors: [new SimpleSpanProcessor({ exporter: spanExporter })],
+    ...(sampler !== undefined && { sampler }),
   })
   const metricExporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter: metricExporter, exportIntervalMillis: 60_000 })
