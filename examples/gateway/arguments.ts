@@ -17,6 +17,7 @@ export const usage = `Usage: npm run -s gateway -- --config FILE [--port N | --s
   --verbose      also say what the servers write to their logs
   --help         this text
 
+SIGUSR2 has it say on standard error what is open, connected and wrong: kill -USR2 <pid>
 Exit codes: 0 stopped or told to by SIGTERM, 1 configuration or port cannot be used, 2 wrong arguments, 130 interrupted.`
 
 /** Throws with a text for the user. */

@@ -29,6 +29,9 @@ export async function serve(given: GatewayArguments): Promise<void> {
     })
   }
 
+  // `kill -USR2 <pid>` asks what goes on; on Windows nobody can ask
+  process.on('SIGUSR2', () => logger.info('status', { ...gateway.status() }))
+
   if (http === undefined || given.port === undefined) {
     await gateway.ready()
     const connection = serveStdio(gateway, { ...(given.server !== undefined && { server: given.server }) })

@@ -6,6 +6,8 @@ export default defineConfig({
     node: 'src/node/index.ts',
     stdio: 'src/stdio/index.ts',
     auth: 'src/auth/index.ts',
+    observe: 'src/observe/index.ts',
+    opentelemetry: 'src/opentelemetry/index.ts',
   },
   format: 'esm',
   target: 'node22.19',

@@ -60,7 +60,9 @@ function thirdParties(all: readonly Snippet[]): Record<string, string> {
   const catalog = readCatalog()
   const needed: Record<string, string> = { '@types/node': catalog['@types/node'] ?? '*' }
   for (const { fileName, text } of all) {
-    for (const [, specifier = ''] of text.matchAll(/(?:from|import) ?\(?'([^'.][^']*)'/g)) {
+    for (const [, specifier = ''] of text.matchAll(
+      /(?:from|import|import\.meta\.resolve) ?\(?'([^'.][^']*)'/g,
+    )) {
       const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
       if (specifier.startsWith('node:') || name.startsWith('@sallyport/')) continue
       const version = catalog[name]

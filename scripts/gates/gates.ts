@@ -21,7 +21,7 @@ export const gates: readonly Gate[] = [
     budgetSeconds: 420,
   },
   { name: 'consumer', after: ['pack'], command: ['node', 'tests/consumer/run.ts'], budgetSeconds: 90 },
-  { name: 'docs-code', after: ['pack'], command: ['node', 'scripts/gates/docs-code.ts'], budgetSeconds: 60 },
+  { name: 'docs-code', after: ['pack'], command: ['node', 'scripts/gates/docs-code.ts'], budgetSeconds: 90 },
   { name: 'examples', command: ['node', 'scripts/gates/examples.ts'], budgetSeconds: 120 },
   { name: 'types-7', command: ['node', 'node_modules/typescript-7/bin/tsc', '-p', '.'], budgetSeconds: 10 },
   { name: 'lint', command: ['oxlint', '--type-aware', '--max-warnings', '0'], budgetSeconds: 20 },

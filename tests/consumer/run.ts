@@ -1,5 +1,6 @@
-// Every public package, installed alone from its tarball: each subpath must load on the oldest and the current Node, by
-// `import` and by `require`, keep no process alive, and type-check in a program that checks declaration files too.
+// Every public package, installed from its tarball with its peers and nothing else: each subpath must load on the oldest and the
+// current Node, by `import` and by `require`, keep no process alive, and type-check in a program that checks declaration files
+// too. Without optional peers the package itself must still load.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readCatalog } from '../../scripts/gates/catalog.ts'
@@ -13,8 +14,20 @@ const compilers = ['typescript', 'typescript-7'].map((name) => join(root, 'node_
 const nodeTypes = { '@types/node': readCatalog()['@types/node'] ?? '*' }
 
 for (const workspacePackage of listPublicPackages()) {
+  const { name, peerDependencies = {}, peerDependenciesMeta = {} } = workspacePackage.manifest
   const specifiers = listSubpaths(workspacePackage).map(({ specifier }) => specifier)
-  await withInstalled([workspacePackage.manifest.name], nodeTypes, async (folder) => {
+  await check(name, specifiers, peerDependencies)
+  const needed = Object.entries(peerDependencies).filter(([peer]) => !peerDependenciesMeta[peer]?.optional)
+  if (needed.length < Object.keys(peerDependencies).length)
+    await check(name, [name], Object.fromEntries(needed))
+}
+
+async function check(
+  name: string,
+  specifiers: readonly string[],
+  peers: Readonly<Record<string, string>>,
+): Promise<void> {
+  await withInstalled([name], { ...nodeTypes, ...peers }, async (folder) => {
     await writeFiles(folder, specifiers)
     for (const node of nodes) {
       for (const file of ['load.js', 'load.cjs']) {

@@ -28,6 +28,7 @@ import { ListChanges } from './legacy/list-changes.ts'
 import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
+import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
 import type { EraVerdict } from './upstream/era.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
@@ -155,6 +156,7 @@ export class GatewayCore implements FlowKeeper {
     const flow = new Flow(message, context, reply, this.trail, this.interceptors, headers)
     this.openFlows.add(flow)
     flow.keptBy(this)
+    if (callsAreObserved()) flow.observed = new ObservedCall(flow, this.upstreams)
     return flow
   }
 

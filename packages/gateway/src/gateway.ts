@@ -2,6 +2,7 @@ import type { ServerDefinition, ServerRegistry } from '@sallyport/core'
 import { createFetchHandler, type FetchInfo } from './front/fetch-handler.ts'
 import { HttpFront } from './front/http-front.ts'
 import { GatewayCore } from './gateway-core.ts'
+import { type GatewayStatus, statusOf } from './status.ts'
 import { checkOptions, type GatewayOptions, isRegistry, serverIssues } from './gateway-options.ts'
 
 /** A running gateway. How clients reach it is up to `fetch`, `nodeHandler` and `serveStdio`. */
@@ -12,6 +13,8 @@ export interface Gateway {
   ready(): Promise<void>
   /** `ready` turns false when the gateway begins to shut down. */
   health(): { readonly live: boolean; readonly ready: boolean }
+  /** What is open, connected, kept and wrong at this moment. */
+  status(): GatewayStatus
   /**
    * Takes nothing new, lets open calls end, then stops all servers. Calls that are still open after `deadlineMs`
    * (default 10,000) are answered with `ERR_SHUTTING_DOWN`.
@@ -38,6 +41,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     fetch: createFetchHandler(front),
     ready: () => life.ready(),
     health: () => core.health(),
+    status: () => statusOf(core),
     close: (closing) => life.close(closing?.deadlineMs ?? 10_000),
     [Symbol.asyncDispose]: () => life.close(10_000),
   }

@@ -2,6 +2,11 @@
 
 export { createGateway, type Gateway } from './gateway.ts'
 export type { FetchInfo } from './front/fetch-handler.ts'
+export type { GatewayStatus, SessionsStatus } from './status.ts'
+export type { EraStatus, UpstreamStatus } from './upstream/upstream-status.ts'
+export type { ProcessStatus } from './upstream/process-status.ts'
+export type { HttpLoad } from './upstream/http-client.ts'
+export type { LastError } from './upstream/reachability.ts'
 export { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 
 // Servers

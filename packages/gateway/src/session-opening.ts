@@ -1,9 +1,10 @@
-import { type Principal, type RequestContext, SallyportError } from '@sallyport/core'
+import { type Principal, type RequestContext, SallyportError, type TraceContext } from '@sallyport/core'
 import { initializeResult, negotiate, settled } from './aggregate/introduction.ts'
 import type { Carrier } from './call/call.ts'
 import type { Flow } from './call/flow.ts'
 import { forward } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
+import { traceHeaders } from './front/trace.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
@@ -15,7 +16,7 @@ export interface SessionOpening {
   readonly remoteAddress: string | undefined
   readonly message: RpcMessage
   readonly reply: Reply
-  readonly headers: readonly string[]
+  readonly trace: TraceContext | undefined
   /** Called before the answer goes out. */
   readonly onOpen: (session: LegacySession) => void
   readonly outlet?: (message: Buffer) => void
@@ -32,8 +33,9 @@ export function openSession(opening: SessionOpening, core: GatewayCore): void {
     protocolVersion: negotiate(message.params['protocolVersion']),
     endpoint,
     remoteAddress,
+    trace: opening.trace,
   }
-  const flow = core.flow(message, context, opening.reply, opening.headers)
+  const flow = core.flow(message, context, opening.reply, traceHeaders(opening.trace))
   if (typeof message.params['protocolVersion'] !== 'string' || !isRecord(message.params['capabilities'])) {
     const text = 'initialize needs params.protocolVersion and params.capabilities'
     flow.reject(200, { code: RpcCode.invalidParams, message: text })

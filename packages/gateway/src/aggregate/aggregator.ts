@@ -44,7 +44,7 @@ export class Aggregator {
 
   legacy(session: LegacySession, flow: Flow): void {
     this.#route(flow, {
-      asker: () => legacyAsker(session, this.#askerOptions),
+      asker: () => legacyAsker(session, flow.context, this.#askerOptions),
       carrier: (upstream) => session.peer(upstream),
       speaks: () => true,
       session,

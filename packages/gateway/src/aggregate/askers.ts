@@ -25,9 +25,8 @@ export interface AskerOptions {
 const KEEP_ANNOUNCED_MS = 60_000
 const KEEP_SILENT_MS = 5_000
 
-export function legacyAsker(session: LegacySession, options: AskerOptions): Asker {
+export function legacyAsker(session: LegacySession, context: RequestContext, options: AskerOptions): Asker {
   const { upstreams, listMs, perPrincipal } = options
-  const { context } = session
   return {
     context,
     scope: JSON.stringify([

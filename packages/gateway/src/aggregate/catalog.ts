@@ -70,6 +70,11 @@ export class Catalog {
     this.#options = options
   }
 
+  /** How much is kept. */
+  get kept(): { readonly entries: number; readonly characters: number } {
+    return { entries: this.#entries.size, characters: this.#keptChars }
+  }
+
   /** The entry if it is fresh: the way that needs no waiting. */
   known(asker: Asker, server: string, list: ListKind, cursor?: string): CatalogEntry | undefined {
     const entry = this.#entries.get(entryKey(asker, server, list, cursor))

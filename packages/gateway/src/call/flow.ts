@@ -13,6 +13,9 @@ import { errorOnWire } from '../wire/error-on-wire.ts'
 import { errorMessage, resultMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import type { Edit } from '../wire/splice.ts'
+import type { ObservedCall } from '../observe/observed-call.ts'
+import { refusal } from '../observe/channels.ts'
+import { publishRefusal } from '../observe/publish-refusal.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { Call, Carrier } from './call.ts'
 import type { Reply } from './reply.ts'
@@ -26,7 +29,8 @@ export interface FlowKeeper {
 /** One request of a client, from the moment it is understood until its outcome is recorded. */
 export class Flow implements Call {
   readonly message: RpcMessage
-  readonly context: RequestContext
+  /** Changes only while the call begins, when somebody who observes it continues its trace. */
+  context: RequestContext
   readonly idText: Uint8Array
   bytes: Buffer
   scan: MessageScan
@@ -36,6 +40,8 @@ export class Flow implements Call {
   carrier: Carrier | undefined
   /** What the server was asked, for interceptors that want to see the answer. */
   intercepted: InterceptedCall | undefined
+  /** Absent unless somebody observes calls. */
+  observed: ObservedCall | undefined
   readonly #reply: Reply
   readonly #trail: AuditTrail
   readonly #interceptors: readonly GatewayInterceptor[]
@@ -125,6 +131,7 @@ export class Flow implements Call {
 
   final(response: Buffer, scan: MessageScan, status: number): void {
     if (this.#settled) return
+    this.observed?.answered(response, scan)
     const { intercepted } = this
     if (intercepted === undefined) {
       this.#finish(response, scan, status)
@@ -197,6 +204,9 @@ export class Flow implements Call {
 
   #record(status: CallOutcome['status'], code: number | string | undefined, bytes: number): void {
     const outcome = { status, code, bytes, durationMs: Math.max(0, this.#trail.now() - this.startedAt) }
+    this.observed?.ended(outcome)
+    if (status === 'refused' && refusal.hasSubscribers)
+      publishRefusal(this.#intent(undefined, undefined), code)
     if (this.#ticket !== undefined) this.#trail.end(this.#ticket, outcome)
     else if (this.#isBeginning) this.#lateOutcome = outcome
     // refused before a route was found: the entry is made now, in one piece; a recorder that refused is not asked again

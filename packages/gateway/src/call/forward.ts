@@ -27,6 +27,7 @@ export function forward(flow: Flow, route: Route, interceptors: readonly Gateway
 
 function send(flow: Flow, route: Route): void {
   flow.carrier = route.carrier
+  flow.observed?.sent(route.server, route.target)
   route.carrier.send(flow)
 }
 

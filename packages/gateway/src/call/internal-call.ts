@@ -1,5 +1,7 @@
 import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
 import { isRecord, parseJson } from '../wire/client-message.ts'
+import { withTraceHeaders } from '../front/trace.ts'
+import { internalCallsAreObserved, ObservedInternalCall } from '../observe/observed-internal-call.ts'
 import { requestMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import type { Edit } from '../wire/splice.ts'
@@ -33,6 +35,7 @@ export class InternalCall implements Call {
   readonly headers: readonly string[]
   readonly #server: string
   readonly #settle: (answer: InternalAnswer | SallyportError) => void
+  readonly #observed: ObservedInternalCall | undefined
   #done = false
 
   constructor(
@@ -47,8 +50,12 @@ export class InternalCall implements Call {
     this.#server = server
     this.context = context
     this.method = method
-    this.headers = headers
-    this.bytes = requestMessage(id, method, params)
+    // a subscription is no operation that takes some time, but a state
+    const observed = method !== 'subscriptions/listen' && internalCallsAreObserved()
+    this.#observed = observed ? new ObservedInternalCall(server, context, method) : undefined
+    const trace = this.#observed?.trace
+    this.headers = trace === undefined ? headers : withTraceHeaders(headers, trace)
+    this.bytes = requestMessage(id, method, this.#observed?.traced(params) ?? params)
     const scan = scanMessage(this.bytes.toString('latin1'))
     if (scan === undefined) throw new TypeError('a message of the gateway itself cannot be scanned')
     this.scan = scan
@@ -89,9 +96,18 @@ export class InternalCall implements Call {
     this.#finish(() => error)
   }
 
+  #observe(answer: InternalAnswer | SallyportError): void {
+    if (this.#observed === undefined) return
+    if ('result' in answer) this.#observed.ended('ok', undefined, answer.resultBytes.length)
+    else if ('error' in answer) this.#observed.ended('error', answer.error.code, 0)
+    else this.#observed.ended('failed', answer.code, 0)
+  }
+
   #finish(answer: () => InternalAnswer | SallyportError): void {
     if (this.#done) return
     this.#done = true
-    this.#settle(answer())
+    const settled = answer()
+    this.#observe(settled)
+    this.#settle(settled)
   }
 }

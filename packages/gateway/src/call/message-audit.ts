@@ -1,5 +1,7 @@
 import type { CallIntent, Principal, RequestContext } from '@sallyport/core'
 import { parseJson, type RpcMessage } from '../wire/client-message.ts'
+import { refusal } from '../observe/channels.ts'
+import { publishRefusal } from '../observe/publish-refusal.ts'
 import type { AuditTrail } from './audit-trail.ts'
 
 /** Where something came from that could not be understood, as far as that is known. */
@@ -57,5 +59,6 @@ export class MessageAudit {
 
   #note(intent: CallIntent, status: 'ok' | 'refused', code?: number | string): void {
     this.#trail.note(intent, { status, code, bytes: 0 })
+    if (status === 'refused' && refusal.hasSubscribers) publishRefusal(intent, code)
   }
 }

@@ -280,13 +280,10 @@ export class HttpFront {
     const { origin, pathname } = new URL(url)
     const metadataUrl =
       this.#authenticator.metadata === undefined ? undefined : origin + metadataPath(pathname)
-    this.#core.audit.invalid(
-      { remoteAddress: exchange.remoteAddress },
-      0,
-      challenge.error ?? 'ERR_UNAUTHENTICATED',
-    )
+    const code = challenge.status === 401 ? 'ERR_UNAUTHENTICATED' : 'ERR_FORBIDDEN'
+    this.#core.audit.invalid({ remoteAddress: exchange.remoteAddress }, 0, challenge.error ?? code)
     const error = new GatewayError(
-      challenge.status === 401 ? 'ERR_UNAUTHENTICATED' : 'ERR_FORBIDDEN',
+      code,
       challenge.description ??
         (challenge.status === 401 ? 'authentication is required' : 'this is not allowed'),
     )

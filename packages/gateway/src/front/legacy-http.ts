@@ -184,7 +184,7 @@ export class LegacyHttp {
       remoteAddress: exchange.remoteAddress,
       message,
       reply,
-      headers: traceHeaders(traceOf(message, exchange)),
+      trace: traceOf(message, exchange),
       onOpen: (session) => {
         opened = session
       },

@@ -25,6 +25,14 @@ export function traceHeaders(context: TraceContext | undefined): string[] {
   return headers
 }
 
+const TRACE_HEADERS = new Set(['traceparent', 'tracestate', 'baggage'])
+
+/** Name and value in turn, with the trace context replaced. */
+export function withTraceHeaders(headers: readonly string[], context: TraceContext): readonly string[] {
+  const others = headers.filter((_, index) => !TRACE_HEADERS.has(headers[index - (index % 2)] ?? ''))
+  return [...others, ...traceHeaders(context)]
+}
+
 function trace(
   traceparent: string,
   tracestate: string | undefined,

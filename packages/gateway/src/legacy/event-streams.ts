@@ -65,6 +65,16 @@ export class EventStreams {
     return name.startsWith('c') ? 'gone' : undefined
   }
 
+  /** Streams with a client at their end, and bytes kept for clients that come back. */
+  get load(): { readonly attached: number; readonly keptBytes: number } {
+    let [attached, keptBytes] = [0, 0]
+    for (const stream of this.#streams.values()) {
+      if (stream.attached) attached++
+      keptBytes += stream.keptBytes
+    }
+    return { attached, keptBytes }
+  }
+
   /** Lets go of what no client came back for. */
   sweep(): void {
     const before = this.#now() - KEPT_AFTER_END_MS

@@ -3,6 +3,7 @@ import type { AuditTrail } from '../call/audit-trail.ts'
 import type { Call } from '../call/call.ts'
 import { Flow, type FlowKeeper } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
+import type { ObservedSession } from '../observe/observed-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
 import { PRIMING_SINCE } from '../wire/protocol.ts'
@@ -83,6 +84,8 @@ export class LegacySession implements PeerHost, FlowKeeper {
   #upstreamSessions: Readonly<Record<string, string>> = NO_SESSIONS
   readonly #replaced: LegacyPeer[] = []
   readonly #kept = new Map<string, KeptState>()
+  /** Absent unless somebody was there to hear that it was opened or wants to hear of its end. */
+  observed: ObservedSession | undefined
   #questions: Map<string, Question> | undefined
   #streams: EventStreams | undefined
   #unasked: EventStream | undefined
@@ -250,6 +253,10 @@ export class LegacySession implements PeerHost, FlowKeeper {
   get streams(): EventStreams {
     this.#streams ??= this.#newStreams()
     return this.#streams
+  }
+
+  get streamLoad(): EventStreams['load'] {
+    return this.#streams?.load ?? { attached: 0, keptBytes: 0 }
   }
 
   createStream(): EventStream {

@@ -7,6 +7,7 @@ import {
   type Principal,
   principalKey,
 } from '@sallyport/core'
+import { observeSession } from '../observe/observed-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { LegacySession, type SessionSurroundings } from './legacy-session.ts'
@@ -86,6 +87,7 @@ export class SessionTable {
   /** The client may use the session from now on. */
   publish(session: LegacySession): void {
     this.#sessions.set(session.id, session)
+    observeSession(session, false)
     this.#inStore('put', () => this.#options.store.put(session.record(this.#expiry())))
   }
 
@@ -153,6 +155,7 @@ export class SessionTable {
     const heard = [...session.peers()].flatMap((peer) => (peer.isHeard ? peer.upstream : []))
     session.close(keepUpstreamSessions)
     if (!this.#sessions.delete(session.id)) return false
+    session.observed?.ended()
     this.#count(session, -1)
     if (heard.length > 0) this.#options.onEnded(session, heard)
     return true
@@ -160,7 +163,10 @@ export class SessionTable {
 
   /** Ends all of them here; another process may go on with those in a shared store. */
   close(): void {
-    for (const session of this.#sessions.values()) session.close(this.#options.isShared)
+    for (const session of this.#sessions.values()) {
+      session.close(this.#options.isShared)
+      session.observed?.ended()
+    }
     this.#sessions.clear()
     this.#perOwner.clear()
   }
@@ -189,6 +195,7 @@ export class SessionTable {
       remoteAddress: undefined,
     })
     this.#add(session)
+    observeSession(session, true)
     this.#touch(session)
     this.#options.restore(session, record)
     return session

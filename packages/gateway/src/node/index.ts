@@ -1,1 +1,2 @@
 export { nodeHandler } from './node-handler.ts'
+export { statusHandler } from './status-handler.ts'

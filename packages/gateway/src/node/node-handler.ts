@@ -30,7 +30,7 @@ const JOINED_BYTES = 8 * 1024
 /** Reading goes on for this long after a refusal, so that the client gets to see the answer. */
 const DRAIN_MS = 30_000
 
-class NodeExchange implements HttpExchange, Write {
+export class NodeExchange implements HttpExchange, Write {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly path: string

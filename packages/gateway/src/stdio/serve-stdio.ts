@@ -157,7 +157,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
       endpoint: this.#endpoint,
       remoteAddress: undefined,
       message,
-      headers: [],
+      trace: traceOf(message, undefined),
       outlet: (line) => this.#write(line),
       reply: {
         ...reply,

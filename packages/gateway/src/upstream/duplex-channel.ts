@@ -43,6 +43,11 @@ export class DuplexChannel {
     return this.#numbers.keys()
   }
 
+  /** Calls that were ever sent. */
+  get sentCount(): number {
+    return this.#next - 1
+  }
+
   get openCount(): number {
     return this.#calls.size
   }

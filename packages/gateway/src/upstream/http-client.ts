@@ -11,6 +11,7 @@ import {
 import { type Dispatcher, Pool } from 'undici'
 import { type Abortable, hasEnded } from './lingering.ts'
 import { atEndOfTurn, endOfTurn, type Write } from '../end-of-turn.ts'
+import type { Reachability } from './reachability.ts'
 
 export interface HttpRequest {
   readonly context: RequestContext
@@ -25,6 +26,17 @@ export interface HttpRequest {
 }
 
 export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** Counted now. */
+export interface HttpLoad {
+  readonly connections: number
+  /** Requests whose answer is a stream without end; they have connections of their own. */
+  readonly streams: number
+  /** Requests on a connection. */
+  readonly running: number
+  /** Requests that have no connection yet. */
+  readonly waiting: number
+}
 
 /** What happens to one request; after `end` or `fail` nothing else is called. */
 export interface HttpAnswer {
@@ -48,12 +60,15 @@ export class HttpClient {
   readonly #streams: Pool
   readonly #credentials: UpstreamCredentials | undefined
   readonly #configured: readonly string[]
+  readonly reachability: Reachability
 
   constructor(
     server: NamedServer & { readonly definition: HttpServerDefinition },
     credentials: UpstreamCredentials | undefined,
     maxConnections: number,
+    reachability: Reachability,
   ) {
+    this.reachability = reachability
     this.#server = server
     this.#url = new URL(server.definition.url)
     this.#path = this.#url.pathname + this.#url.search
@@ -65,6 +80,18 @@ export class HttpClient {
 
   get url(): URL {
     return this.#url
+  }
+
+  /** What is open and what waits, over all connections. */
+  get load(): HttpLoad {
+    // what is queued in the pool counts as pending there
+    const { connected, running, pending } = this.#pool.stats
+    return {
+      connections: connected,
+      streams: this.#streams.stats.running,
+      running,
+      waiting: pending,
+    }
   }
 
   send(request: HttpRequest, answer: HttpAnswer): Abortable {
@@ -203,6 +230,7 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: HttpHeaders): void {
+    this.#client.reachability.answered()
     if (status !== 401 || this.#refused !== undefined || !this.#client.obtainsCredentials) {
       if (!this.aborted) this.#answer.head(status, headers)
       return
@@ -223,7 +251,10 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
   }
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#refused === undefined || controller !== this.#refused) this.fail(this.#client.failure(error))
+    if (this.#refused !== undefined && controller === this.#refused) return
+    const failure = this.#client.failure(error)
+    if (!this.aborted) this.#client.reachability.failed(failure)
+    this.fail(failure)
   }
 
   fail(error: SallyportError): void {

@@ -26,6 +26,10 @@ export class ModernHttpLink implements ModernLink {
     this.options = options
   }
 
+  get process(): undefined {
+    return undefined
+  }
+
   send(call: Call): void {
     const { server, client, maxAnswerBytes } = this.options
     const { context } = call

@@ -1,8 +1,11 @@
 import type { Call, Carrier } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
+import type { ProcessStatus } from './process-status.ts'
 
 /** How calls of the modern era reach one server. Every call stands alone; there is no session to open. */
 export interface ModernLink extends Carrier {
+  /** The child process at its end, if there is one. */
+  readonly process: ProcessStatus | undefined
   /** Resolves when nothing of it is left. Calls that are open fail. */
   close(): Promise<void>
 }

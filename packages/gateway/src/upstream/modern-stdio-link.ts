@@ -4,6 +4,7 @@ import { META_LOG_LEVEL, RpcCode } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
+import { type ProcessStatus, processStatus } from './process-status.ts'
 import { StdioChild } from './stdio-child.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
@@ -66,6 +67,10 @@ export class ModernStdioLink implements ModernLink {
 
   cancel(call: Call, reason: string | undefined): void {
     this.#channel.cancel(call, reason)
+  }
+
+  get process(): ProcessStatus {
+    return processStatus(this.#child, this.#channel, 'modern')
   }
 
   close(): Promise<void> {

@@ -6,6 +6,7 @@ import { errorMessage, notificationMessage, resultMessage } from '../wire/json-r
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import { type ProcessStatus, processStatus } from './process-status.ts'
 import { StdioChild } from './stdio-child.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
@@ -86,6 +87,10 @@ export class SharedStdio {
   async close(): Promise<void> {
     clearTimeout(this.#idleTimer)
     await this.#child.close()
+  }
+
+  get process(): ProcessStatus {
+    return processStatus(this.#child, this.#channel, 'shared')
   }
 
   /** Answers a member's `initialize` with what the server said to ours. */

@@ -8,13 +8,16 @@ import {
   UpstreamError,
 } from '@sallyport/core'
 import { onOneLine } from '../wire/json-rpc.ts'
+import { processExited, processStarted } from '../observe/channels.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
+import type { Reachability } from './reachability.ts'
 
 export interface StdioChildOptions {
   readonly server: NamedServer & { readonly definition: StdioServerDefinition }
   readonly runtime: ServerRuntime
   readonly logger: Logger
   readonly maxLineBytes: number
+  readonly reachability: Reachability
   readonly onMessage: (line: Buffer) => void
   /** Called once, when nothing can be sent any more. */
   readonly onClosed: (error: SallyportError) => void
@@ -33,6 +36,7 @@ export class StdioChild {
   #outboxBytes = 0
   #flushScheduled = false
   #closed = false
+  #startedAt = 0
   #gone: Promise<void> = Promise.resolve()
 
   constructor(options: StdioChildOptions) {
@@ -46,6 +50,11 @@ export class StdioChild {
 
   get pid(): number | undefined {
     return this.#process?.pid
+  }
+
+  /** Milliseconds since the process was started. */
+  get uptimeMs(): number {
+    return this.#process === undefined ? 0 : performance.now() - this.#startedAt
   }
 
   /** All messages of one turn of the event loop go out in one write. */
@@ -71,19 +80,25 @@ export class StdioChild {
   }
 
   async #run(): Promise<void> {
-    const { server, runtime, maxLineBytes, onMessage } = this.#options
+    const { server, runtime, maxLineBytes, onMessage, reachability } = this.#options
     let child: ServerProcess
     try {
       child = await runtime.start(server, this.#abort.signal)
     } catch (cause) {
       const known = SallyportError.isInstance(cause)
-      this.#end(known ? cause : this.#error('could not be started', { cause, retrySafe: true }))
+      const error = known ? cause : this.#error('could not be started', { cause, retrySafe: true })
+      if (!this.#closed) reachability.failed(error)
+      this.#end(error)
       return
     }
     this.#process = child
+    this.#startedAt = performance.now()
+    const started = { server: server.name, pid: child.pid }
+    if (processStarted.hasSubscribers) processStarted.publish(started)
     const lines = new LineSplitter(onMessage, maxLineBytes)
     child.stdout.on('data', (chunk: Buffer) => {
       if (this.#closed) return
+      reachability.answered()
       try {
         lines.push(chunk)
       } catch (error) {
@@ -98,7 +113,14 @@ export class StdioChild {
     else this.#flush()
     const exit = await child.exited
     const how = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`
-    this.#end(this.#error(`ended (${how})`))
+    const expected = this.#closed
+    if (processExited.hasSubscribers) {
+      const { code: exitCode, signal } = exit
+      processExited.publish({ process: started, exitCode, signal, expected, uptimeMs: this.uptimeMs })
+    }
+    const error = this.#error(`ended (${how})`)
+    if (!expected) reachability.failed(error)
+    this.#end(error)
   }
 
   #flush(): void {
@@ -112,7 +134,9 @@ export class StdioChild {
   }
 
   #fail(message: string): void {
-    this.#end(this.#error(message))
+    const error = this.#error(message)
+    this.#options.reachability.failed(error)
+    this.#end(error)
   }
 
   #end(error: SallyportError): void {

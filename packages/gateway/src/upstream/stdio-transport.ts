@@ -1,6 +1,7 @@
 import type { Call } from '../call/call.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import { type ProcessStatus, processStatus } from './process-status.ts'
 import { StdioChild, type StdioChildOptions } from './stdio-child.ts'
 
 export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessage' | 'onClosed'> {
@@ -62,6 +63,10 @@ export class StdioTransport implements LegacyTransport {
 
   close(): void {
     void this.#child.close()
+  }
+
+  get process(): ProcessStatus {
+    return processStatus(this.#child, this.#channel, 'session')
   }
 
   /** Closes, and resolves when the process has ended. */

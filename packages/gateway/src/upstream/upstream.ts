@@ -22,6 +22,10 @@ import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.t
 import { ModernHttpLink } from './modern-http-link.ts'
 import type { ModernLink, ModernNotice } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
+import { upstreamEra } from '../observe/channels.ts'
+import type { ProcessStatus } from './process-status.ts'
+import { Reachability } from './reachability.ts'
+import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { probeEra } from './probe.ts'
 import { SharedStdio } from './shared-stdio.ts'
@@ -64,6 +68,7 @@ export class Upstream {
   readonly definition: ServerDefinition
   readonly #environment: UpstreamEnvironment
   readonly #kind: Kind
+  readonly #reachability: Reachability
   readonly #shared = new Map<string, SharedStdio>()
   readonly #modern = new Map<string, ModernLink>()
   readonly #exclusive = new Set<StdioTransport>()
@@ -77,6 +82,7 @@ export class Upstream {
     this.name = server.name
     this.definition = server.definition
     this.#environment = environment
+    this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
@@ -108,9 +114,11 @@ export class Upstream {
       if (SallyportError.isInstance(found)) {
         // a consent may be given at any moment, and the person who gave it tries again at once
         const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
+        this.#reachability.erred(found)
         this.#failures.set(key, { error: found, at: keeps ? now() : Number.NEGATIVE_INFINITY })
       } else {
         this.#failures.clear()
+        if (upstreamEra.hasSubscribers) this.#publishEra(found)
         this.#verdict = found
         this.#verdictAt = now()
       }
@@ -118,6 +126,22 @@ export class Upstream {
     })
     this.#asking.set(key, { answer, since: performance.now() })
     return answer
+  }
+
+  status(): UpstreamStatus {
+    const kind = this.#kind
+    const { reachable, lastError } = this.#reachability
+    return {
+      name: this.name,
+      kind: kind.of,
+      origin: kind.of === 'http' ? kind.client.url.origin : undefined,
+      reachable,
+      lastError,
+      era: this.#eraStatus(),
+      breaker: undefined,
+      processes: this.#processes(),
+      http: kind.of === 'http' ? kind.client.load : undefined,
+    }
   }
 
   /** Milliseconds for which the server has owed the answer to the question under way; 0 if there is none. */
@@ -150,6 +174,24 @@ export class Upstream {
     const kind = this.#kind
     if (kind.of === 'stdio') return this.#legacyStdio(kind.server, opening)
     return this.#legacyHttp(this.knownEra?.legacyTransport ?? 'streamable-http', opening, kind.client)
+  }
+
+  #eraStatus(): EraStatus | undefined {
+    const verdict = this.#verdict
+    if (verdict === undefined) return undefined
+    return { ...versionsOf(verdict), ageMs: this.#environment.now() - this.#verdictAt }
+  }
+
+  #processes(): readonly ProcessStatus[] {
+    const links = [...this.#modern.values(), ...this.#shared.values(), ...this.#exclusive]
+    return links.flatMap(({ process }) => process ?? [])
+  }
+
+  #publishEra(found: EraVerdict): void {
+    const before = this.#verdict === undefined ? undefined : JSON.stringify(versionsOf(this.#verdict))
+    const said = versionsOf(found)
+    const changed = before !== undefined && before !== JSON.stringify(said)
+    upstreamEra.publish({ server: this.name, ...said, changed })
   }
 
   /** Ends everything. Calls that are open fail. */
@@ -324,12 +366,22 @@ export class Upstream {
 
   #stdioOptions(server: NamedServer & { readonly definition: StdioServerDefinition }): StdioTransportOptions {
     const { runtime, logger, limits, now } = this.#environment
-    return { server, runtime, logger, maxLineBytes: limits.answerBytes, timeoutMs: this.#timeoutMs, now }
+    const reachability = this.#reachability
+    const maxLineBytes = limits.answerBytes
+    return { server, runtime, logger, maxLineBytes, reachability, timeoutMs: this.#timeoutMs, now }
   }
 
   #httpClient(server: NamedServer & { readonly definition: HttpServerDefinition }): HttpClient {
     const { credentials, limits } = this.#environment
-    return new HttpClient(server, credentials, limits.connectionsPerServer)
+    return new HttpClient(server, credentials, limits.connectionsPerServer, this.#reachability)
+  }
+}
+
+function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
+  return {
+    modern: modern?.versions,
+    legacy: legacy === 'untried' ? legacy : legacy.versions,
+    transport: legacyTransport,
   }
 }
 

@@ -259,7 +259,7 @@ function innerKind(kind: ObjectKind, key: string): ObjectKind | undefined {
 }
 
 /** Position behind the closing quote of the string that opens at `start`, or -1. */
-function stringEnd(text: string, start: number): number {
+export function stringEnd(text: string, start: number): number {
   let from = start + 1
   for (;;) {
     const quote = text.indexOf('"', from)
@@ -272,7 +272,7 @@ function stringEnd(text: string, start: number): number {
 }
 
 /** Two spellings of one name (`"id"`, `"i\u0064"`) are one name: the bytes of its characters, in latin1 like the text. */
-function memberName(text: string, start: number, end: number): string {
+export function memberName(text: string, start: number, end: number): string {
   const raw = text.slice(start + 1, end - 1)
   return raw.includes('\\') ? unescapedName(raw) : raw
 }

@@ -139,6 +139,8 @@ describe('trace context', () => {
     const headers = { traceparent, tracestate: 'v=1', baggage: 'user=1' }
     const session = await RawSession.open(path('s'), { headers })
     await session.call('t')
+    const opened = audit.entries().find(({ intent }) => intent.method === 'initialize')
+    expect(opened?.intent.trace).toEqual(headers)
     const viaHeader = legacy.received.find(({ message }) => message?.['method'] === 'tools/call')
     expect(viaHeader?.headers).toMatchObject(headers)
     const plain = await RawSession.open(url)

@@ -1,0 +1,7 @@
+// Everything named here is public API.
+
+export {
+  createOpenTelemetry,
+  type GatewayTelemetry,
+  type OpenTelemetryOptions,
+} from './create-open-telemetry.ts'
