@@ -15,6 +15,7 @@ import { discoverResult, refusedForLegacy, refuseEra, settled } from './aggregat
 import { Listeners } from './aggregate/listen.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
+import { CallBudget } from './call/call-budget.ts'
 import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
 import { forward, targetOf } from './call/forward.ts'
@@ -50,6 +51,7 @@ export class GatewayCore implements FlowKeeper {
   readonly listeners: Listeners
   readonly trail: AuditTrail
   readonly audit: MessageAudit
+  readonly budget: CallBudget
   readonly openFlows = new Set<Flow>()
   draining = false
   closed = false
@@ -74,6 +76,7 @@ export class GatewayCore implements FlowKeeper {
     this.interceptors = options.interceptors ?? []
     this.trail = new AuditTrail(options.audit, this.logger, now)
     this.audit = new MessageAudit(this.trail)
+    this.budget = new CallBudget(this.limits)
     this.upstreams = new UpstreamTable({
       runtime: options.runtime ?? createChildProcessRuntime(),
       credentials: options.credentials,
@@ -169,7 +172,7 @@ export class GatewayCore implements FlowKeeper {
   }
 
   legacyRequest(session: LegacySession, flow: Flow): void {
-    if (this.#refusedForShutdown(flow)) return
+    if (!this.admits(flow)) return
     if (!session.register(flow)) {
       flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
       return
@@ -188,7 +191,7 @@ export class GatewayCore implements FlowKeeper {
   }
 
   modernRequest(flow: Flow): void {
-    if (this.#refusedForShutdown(flow)) return
+    if (!this.admits(flow)) return
     const { endpoint } = flow.context
     if (endpoint === undefined) {
       const all = this.upstreams.all()
@@ -284,9 +287,13 @@ export class GatewayCore implements FlowKeeper {
     return false
   }
 
-  #refusedForShutdown(flow: Flow): boolean {
-    if (this.draining) flow.fail(new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down'))
-    return this.draining
+  /** False if the call cannot be taken now; it is answered then. */
+  admits(flow: Flow): boolean {
+    const refusal = this.draining
+      ? new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down')
+      : this.budget.admit(flow)
+    if (refusal !== undefined) flow.fail(refusal)
+    return refusal === undefined
   }
 
   /** The server, or nothing: the call is refused then. */

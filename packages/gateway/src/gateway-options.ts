@@ -56,6 +56,10 @@ export interface GatewayLimits {
   readonly answerBytes: number
   /** What may wait for a client that reads slowly, per stream. */
   readonly bufferedBytes: number
+  /** Calls that one caller may have open; subscriptions are counted as streams. */
+  readonly callsPerPrincipal: number
+  /** Calls that all callers of one tenant may have open together. */
+  readonly callsPerTenant: number
   /** Event streams that one caller may hold open. */
   readonly streamsPerPrincipal: number
   /** Legacy sessions that one caller may have. */
@@ -91,6 +95,8 @@ export const defaultLimits: GatewayLimits = {
   depth: 128,
   answerBytes: 64 * 1024 * 1024,
   bufferedBytes: 16 * 1024 * 1024,
+  callsPerPrincipal: 200,
+  callsPerTenant: 2_000,
   streamsPerPrincipal: 100,
   sessionsPerPrincipal: 10_000,
   sessionIdleMs: 30 * 60_000,

@@ -81,6 +81,7 @@ class Life {
     }
     this.#sweep = setInterval(() => {
       core.sessions.sweep()
+      core.budget.sweep()
       core.sweepRetired()
     }, SWEEP_MS)
     this.#sweep.unref()

@@ -307,7 +307,8 @@ export class LegacyHttp {
   ): void {
     const id = message?.kind === 'request' ? idBytes(message) : undefined
     const body = errorMessage(id, { code: RpcCode.invalidRequest, message: text })
-    exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
+    const later = status === 429 || status === 503 ? { 'retry-after': '1' } : {}
+    exchange.respond(status, { ...admission.headers, ...JSON_TYPE, ...later }, body)
   }
 }
 
