@@ -22,6 +22,7 @@ import { forward, targetOf } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
 import { endOfTurn } from './end-of-turn.ts'
 import { HostCheck } from './front/host-check.ts'
+import { SlowClients } from './front/slow-clients.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
@@ -52,6 +53,7 @@ export class GatewayCore implements FlowKeeper {
   readonly trail: AuditTrail
   readonly audit: MessageAudit
   readonly budget: CallBudget
+  readonly slowClients: SlowClients
   readonly openFlows = new Set<Flow>()
   draining = false
   closed = false
@@ -77,6 +79,13 @@ export class GatewayCore implements FlowKeeper {
     this.trail = new AuditTrail(options.audit, this.logger, now)
     this.audit = new MessageAudit(this.trail)
     this.budget = new CallBudget(this.limits)
+    this.slowClients = new SlowClients({
+      limits: this.limits,
+      onCut: ({ principal }, limit, waitingBytes) => {
+        this.logger.warn('a client that does not read was cut off', { limit, waitingBytes })
+        this.audit.invalid({ ...(principal !== undefined && { principal }) }, 0, 'ERR_LIMIT_EXCEEDED')
+      },
+    })
     this.upstreams = new UpstreamTable({
       runtime: options.runtime ?? createChildProcessRuntime(),
       credentials: options.credentials,
@@ -255,6 +264,7 @@ export class GatewayCore implements FlowKeeper {
       flow.fail(late)
     }
     this.closed = true
+    this.slowClients.close()
     this.sessions.close()
     await this.upstreams.close()
     // whoever waits for this may end the process next

@@ -60,6 +60,12 @@ export interface GatewayLimits {
   readonly callsPerPrincipal: number
   /** Calls that all callers of one tenant may have open together. */
   readonly callsPerTenant: number
+  /** What may wait in memory for all clients of one caller that read slowly. */
+  readonly waitingBytesPerPrincipal: number
+  /** The same for all clients of the process. */
+  readonly waitingBytes: number
+  /** A client for which something waits and that takes no byte of it for so long is cut off. */
+  readonly stalledWriteMs: number
   /** Event streams that one caller may hold open. */
   readonly streamsPerPrincipal: number
   /** Legacy sessions that one caller may have. */
@@ -95,6 +101,9 @@ export const defaultLimits: GatewayLimits = {
   depth: 128,
   answerBytes: 64 * 1024 * 1024,
   bufferedBytes: 16 * 1024 * 1024,
+  waitingBytesPerPrincipal: 128 * 1024 * 1024,
+  waitingBytes: 512 * 1024 * 1024,
+  stalledWriteMs: 30_000,
   callsPerPrincipal: 200,
   callsPerTenant: 2_000,
   streamsPerPrincipal: 100,

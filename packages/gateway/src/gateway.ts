@@ -38,7 +38,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const front = new HttpFront(core)
   const life = new Life(core, options.servers)
   const gateway: Gateway = {
-    fetch: createFetchHandler(front),
+    fetch: createFetchHandler(front, core.slowClients),
     ready: () => life.ready(),
     health: () => core.health(),
     status: () => statusOf(core),

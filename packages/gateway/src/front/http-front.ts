@@ -162,6 +162,7 @@ export class HttpFront {
   }
 
   #dispatch(exchange: HttpExchange, admission: Admission): void {
+    exchange.principal = admission.principal
     // whoever has a session may still bring what its open calls wait for
     if (this.#core.draining && headerOf(exchange, 'mcp-session-id') === undefined) {
       this.#shuttingDown(exchange, admission, undefined)

@@ -92,11 +92,13 @@ export class HttpReply implements Reply {
   #write(event: Buffer): void {
     const stream = this.#stream
     if (stream === undefined || this.#gone) return
-    stream.write(event)
-    if (stream.bufferedBytes > this.#options.maxBufferedBytes) {
-      this.#gone = true
-      stream.end()
-      this.caller?.gone()
+    // one message is always taken, however large: what counts is what the client has left lying before it
+    if (stream.bufferedBytes <= this.#options.maxBufferedBytes) {
+      stream.write(event)
+      return
     }
+    this.#gone = true
+    stream.cut()
+    this.caller?.gone()
   }
 }

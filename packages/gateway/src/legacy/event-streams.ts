@@ -146,13 +146,14 @@ export class EventStream {
     }
     const connection = this.#connection
     if (connection === undefined) return
-    connection.write(sseEvent(message, this.#eventId(sequence)))
-    this.#delivered = sequence
     // too slow: let go of the connection, the client can fetch the rest
     if (connection.bufferedBytes > this.#limits.maxBytes * 4) {
       this.#connection = undefined
       connection.cut()
+      return
     }
+    connection.write(sseEvent(message, this.#eventId(sequence)))
+    this.#delivered = sequence
   }
 
   /** Sends what the client has not seen (`seen` from its `Last-Event-ID`, else what was never sent), then what comes. */
