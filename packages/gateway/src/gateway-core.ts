@@ -27,6 +27,7 @@ import { headerOf, type HttpExchange } from './front/http-exchange.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import { ListChanges } from './legacy/list-changes.ts'
+import { ReplayBudget } from './legacy/replay-budget.ts'
 import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
@@ -54,6 +55,7 @@ export class GatewayCore implements FlowKeeper {
   readonly audit: MessageAudit
   readonly budget: CallBudget
   readonly slowClients: SlowClients
+  readonly replay: ReplayBudget
   readonly openFlows = new Set<Flow>()
   draining = false
   closed = false
@@ -79,6 +81,7 @@ export class GatewayCore implements FlowKeeper {
     this.trail = new AuditTrail(options.audit, this.logger, now)
     this.audit = new MessageAudit(this.trail)
     this.budget = new CallBudget(this.limits)
+    this.replay = new ReplayBudget(this.limits)
     this.slowClients = new SlowClients({
       limits: this.limits,
       onCut: ({ principal }, limit, waitingBytes) => {
@@ -136,6 +139,7 @@ export class GatewayCore implements FlowKeeper {
           maxBytes: this.limits.bufferedBytes / 4,
           maxStreams: 32,
         },
+        replay: this.replay,
         onListChanged: (session, server, method) => {
           const { tenant } = session.context.principal
           this.catalog.invalidate(tenant, server)

@@ -93,6 +93,10 @@ export interface GatewayLimits {
   readonly pageItems: number
   /** Events kept for a client that lost its connection, per stream. */
   readonly replayEvents: number
+  /** Bytes of such events, over all sessions of one caller. */
+  readonly replayBytesPerPrincipal: number
+  /** The same for the process. */
+  readonly replayBytes: number
 }
 
 export const defaultLimits: GatewayLimits = {
@@ -118,6 +122,8 @@ export const defaultLimits: GatewayLimits = {
   connectionsPerServer: 256,
   pageItems: 1_000,
   replayEvents: 256,
+  replayBytesPerPrincipal: 64 * 1024 * 1024,
+  replayBytes: 256 * 1024 * 1024,
 }
 
 /** A path segment, percent-encoded, and the beginning of tool names. Names such as "My server" are usual in clients' files. */

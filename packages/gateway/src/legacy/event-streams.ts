@@ -1,5 +1,6 @@
 import type { ByteStream } from '../front/http-exchange.ts'
 import { sseEvent } from '../wire/sse-parser.ts'
+import type { CallerReplay, ReplayKeeper } from './replay-budget.ts'
 
 export interface EventStreamLimits {
   /** Events kept for a client that comes back, per stream. */
@@ -32,23 +33,29 @@ const MOST_SLACK = 8_192
  */
 export class EventStreams {
   readonly #limits: EventStreamLimits
+  readonly #replay: CallerReplay
   readonly #priming: boolean
   readonly #now: () => number
   readonly #streams = new Map<string, EventStream>()
   /** Streams that have ended, and when; the oldest first. */
   readonly #ended = new Map<EventStream, number>()
-  #endedBytes = 0
   #next = 1
+  #closed = false
 
-  constructor(limits: EventStreamLimits, priming: boolean, now: () => number) {
+  constructor(limits: EventStreamLimits, replay: CallerReplay, priming: boolean, now: () => number) {
     this.#limits = limits
+    this.#replay = replay
+    replay.join()
     this.#priming = priming
     this.#now = now
   }
 
   create(kind: StreamKind): EventStream {
     const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}`
-    const stream = new EventStream(name, this.#limits, this.#priming, () => this.#keepEnded(stream))
+    const stream = new EventStream(name, this.#limits, this.#replay, this.#priming, () =>
+      this.#keepEnded(stream),
+    )
+    if (this.#closed) stream.forget()
     this.#streams.set(name, stream)
     for (const old of [...this.#ended.keys(), ...this.#streams.values()]) {
       if (this.#streams.size <= this.#limits.maxStreams) break
@@ -84,41 +91,58 @@ export class EventStreams {
   #keepEnded(stream: EventStream): void {
     if (this.#streams.get(stream.name) !== stream || this.#ended.has(stream)) return
     this.#ended.set(stream, this.#now())
-    this.#endedBytes += stream.keptBytes
+    let bytes = 0
+    for (const { keptBytes } of this.#ended.keys()) bytes += keptBytes
     for (const old of this.#ended.keys()) {
-      if (this.#endedBytes <= this.#limits.maxBytes) break
+      if (bytes <= this.#limits.maxBytes) break
+      bytes -= old.keptBytes
       if (old !== stream) this.#forget(old)
     }
   }
 
   #forget(stream: EventStream): void {
     this.#streams.delete(stream.name)
-    if (this.#ended.delete(stream)) this.#endedBytes -= stream.keptBytes
+    this.#ended.delete(stream)
+    stream.forget()
   }
 
   close(): void {
-    for (const stream of this.#streams.values()) stream.close()
+    for (const stream of this.#streams.values()) {
+      stream.close()
+      stream.forget()
+    }
+    if (!this.#closed) this.#replay.leave()
+    this.#closed = true
     this.#streams.clear()
     this.#ended.clear()
   }
 }
 
-export class EventStream {
+export class EventStream implements ReplayKeeper {
   readonly name: string
   readonly #limits: EventStreamLimits
+  readonly #replay: CallerReplay
   readonly #priming: boolean
   readonly #onEnd: () => void
-  readonly #kept: { readonly sequence: number; readonly message: Buffer }[] = []
+  #kept: { readonly sequence: number; readonly message: Buffer }[] = []
   #keptBytes = 0
   #sequence = 0
   /** Last event that was written to a connection. */
   #delivered = 0
   #connection: ByteStream | undefined
   #finished = false
+  #forgotten = false
 
-  constructor(name: string, limits: EventStreamLimits, priming: boolean, onEnd: () => void) {
+  constructor(
+    name: string,
+    limits: EventStreamLimits,
+    replay: CallerReplay,
+    priming: boolean,
+    onEnd: () => void,
+  ) {
     this.name = name
     this.#limits = limits
+    this.#replay = replay
     this.#priming = priming
     this.#onEnd = onEnd
   }
@@ -132,18 +156,25 @@ export class EventStream {
     return !this.#finished
   }
 
+  /** Nobody can come back to it any more: it keeps nothing from now on. */
+  forget(): void {
+    this.#forgotten = true
+    this.discardKept()
+  }
+
+  discardKept(): void {
+    this.#kept = []
+    this.#keptBytes = 0
+    this.#replay.update(this, 0)
+  }
+
   get keptBytes(): number {
     return this.#keptBytes
   }
 
   push(message: Buffer): void {
     const sequence = ++this.#sequence
-    this.#kept.push({ sequence, message: compact(message) })
-    this.#keptBytes += message.length
-    // an event that alone is more than what may be kept is sent, but not kept
-    while (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes) {
-      this.#keptBytes -= this.#kept.shift()?.message.length ?? 0
-    }
+    if (!this.#forgotten) this.#keep(sequence, message)
     const connection = this.#connection
     if (connection === undefined) return
     // too slow: let go of the connection, the client can fetch the rest
@@ -206,6 +237,16 @@ export class EventStream {
   /** A comment keeps proxies from closing a quiet connection. */
   keepAlive(): void {
     this.#connection?.write(Buffer.from(':\n\n'))
+  }
+
+  #keep(sequence: number, message: Buffer): void {
+    this.#kept.push({ sequence, message: compact(message) })
+    this.#keptBytes += message.length
+    // an event that alone is more than what may be kept is sent, but not kept
+    while (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes) {
+      this.#keptBytes -= this.#kept.shift()?.message.length ?? 0
+    }
+    this.#replay.update(this, this.#keptBytes)
   }
 
   #end(): void {

@@ -11,6 +11,7 @@ import type { MessageScan } from '../wire/scan-message.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { type EventStream, type EventStreamLimits, EventStreams } from './event-streams.ts'
 import { LegacyPeer, type PeerHost } from './legacy-peer.ts'
+import type { ReplayBudget } from './replay-budget.ts'
 
 export interface LegacySessionOptions {
   readonly id: string
@@ -29,6 +30,7 @@ export interface LegacySessionOptions {
 export interface SessionSurroundings {
   readonly trail: AuditTrail
   readonly streamLimits: EventStreamLimits
+  readonly replay: ReplayBudget
   /** A server has given its session with this session an id. */
   readonly onUpstreamSession: (session: LegacySession, server: string, sessionId: string) => void
   /** A list of this server has changed. */
@@ -269,8 +271,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   #newStreams(): EventStreams {
-    const { streamLimits, trail } = this.#shared
-    return new EventStreams(streamLimits, this.protocolVersion >= PRIMING_SINCE, () => trail.now())
+    const { streamLimits, replay, trail } = this.#shared
+    const priming = this.protocolVersion >= PRIMING_SINCE
+    return new EventStreams(streamLimits, replay.of(this.owner), priming, () => trail.now())
   }
 
   /** The stream of the client's GET. */
