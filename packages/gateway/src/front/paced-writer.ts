@@ -12,6 +12,13 @@ export interface PacedOutput {
   on(event: 'drain', listener: () => void): unknown
 }
 
+export interface PacedWriterListener {
+  /** The client has taken something. */
+  drained(): void
+  /** The client was cut off. */
+  destroyed(): void
+}
+
 /**
  * A buffer that is handed over stays in memory as a whole until its last byte is taken; in pieces of this size it shows that
  * a client reads, and the rest can be thrown away.
@@ -25,7 +32,7 @@ export class PacedWriter implements SlowClient {
   readonly principal: Principal | undefined
   readonly #output: PacedOutput
   readonly #slowClients: SlowClients
-  readonly #onDrain: (() => void) | undefined
+  readonly #listener: PacedWriterListener | undefined
   #queue: Uint8Array[] = []
   #queuedBytes = 0
   #writtenBytes = 0
@@ -37,12 +44,12 @@ export class PacedWriter implements SlowClient {
     output: PacedOutput,
     slowClients: SlowClients,
     principal: Principal | undefined,
-    onDrain?: () => void,
+    listener?: PacedWriterListener,
   ) {
     this.#output = output
     this.#slowClients = slowClients
     this.principal = principal
-    this.#onDrain = onDrain
+    this.#listener = listener
   }
 
   get waitingBytes(): number {
@@ -70,6 +77,7 @@ export class PacedWriter implements SlowClient {
   destroy(): void {
     this.#output.destroy()
     this.closed()
+    this.#listener?.destroyed()
   }
 
   /** The connection is gone. */
@@ -118,6 +126,6 @@ export class PacedWriter implements SlowClient {
       this.#output.end()
     }
     this.#slowClients.update(this)
-    this.#onDrain?.()
+    this.#listener?.drained()
   }
 }

@@ -5,6 +5,7 @@ import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
 import { unsupported } from '../front/modern-http.ts'
+import { PacedWriter } from '../front/paced-writer.ts'
 import { readBody } from '../front/read-body.ts'
 import { traceHeaders, traceOf } from '../front/trace.ts'
 import { type Gateway, partsOf } from '../gateway.ts'
@@ -53,7 +54,8 @@ class StdioFront implements StdioConnection, FlowKeeper {
   readonly #core: GatewayCore
   readonly #endpoint: string | undefined
   readonly #principal: Principal
-  readonly #output: Writable
+  readonly #input: Readable
+  readonly #writer: PacedWriter
   readonly #flows = new Map<RpcId, Flow>()
   #session: LegacySession | undefined
   #opening = false
@@ -65,8 +67,13 @@ class StdioFront implements StdioConnection, FlowKeeper {
     this.#core = core
     this.#endpoint = options.server
     this.#principal = options.principal ?? { tenant: 'local', subject: 'local', roles: [], scopes: [] }
-    this.#output = options.output ?? process.stdout
+    const output = options.output ?? process.stdout
     const input = options.input ?? process.stdin
+    this.#input = input
+    this.#writer = new PacedWriter(output, core.slowClients, this.#principal, {
+      drained: () => this.#pace(),
+      destroyed: () => this.#unread(),
+    })
     const lines = new LineSplitter((line) => this.#line(line), core.limits.bodyBytes)
     this.closed = new Promise((resolve) => {
       const end = () => void this.#drain().then(resolve)
@@ -85,7 +92,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
       input.once('close', end)
       input.once('end', end)
     })
-    this.#output.on('error', () => input.destroy())
+    output.on('error', () => input.destroy())
   }
 
   #line(line: Buffer): void {
@@ -266,7 +273,24 @@ class StdioFront implements StdioConnection, FlowKeeper {
   }
 
   #write(message: Buffer): void {
-    this.#output.write(Buffer.concat([onOneLine(message), Buffer.from('\n')]))
+    this.#writer.write(Buffer.concat([onOneLine(message), Buffer.from('\n')]))
+    this.#pace()
+  }
+
+  /** A client that does not read its answers is not asked for more requests. */
+  #pace(): void {
+    const full = this.#writer.waitingBytes > this.#core.limits.bufferedBytes
+    if (full !== this.#input.isPaused()) {
+      if (full) this.#input.pause()
+      else this.#input.resume()
+    }
+  }
+
+  /** It reads nothing at all: nobody waits for what it has asked. */
+  #unread(): void {
+    for (const flow of [...this.#flows.values()]) flow.cancel('the client does not read')
+    if (this.#session !== undefined) this.#core.sessions.end(this.#session)
+    this.#input.destroy()
   }
 
   /** The client has closed its side: what it asked for is still answered, subscriptions end. */
