@@ -33,6 +33,7 @@ import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
 import type { EraVerdict } from './upstream/era.ts'
+import { ProcessBudget } from './upstream/process-budget.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
 import { parseJson, type RpcMessage } from './wire/client-message.ts'
@@ -95,6 +96,7 @@ export class GatewayCore implements FlowKeeper {
       logger: this.logger,
       now,
       limits: this.limits,
+      processes: new ProcessBudget(this.limits),
       clientInfo: this.serverInfo,
       notice: (message, scan, call, server) => {
         this.audit.notice(

@@ -85,8 +85,12 @@ export interface GatewayLimits {
    * only when a person has answered.
    */
   readonly idleModernProcessMs: number
-  /** Child processes of one server that belong to single sessions. */
+  /** Child processes of one server that belong to single callers or sessions. */
   readonly processesPerServer: number
+  /** The same of one caller, over all servers. */
+  readonly processesPerPrincipal: number
+  /** The same of one tenant, over all servers. */
+  readonly processesPerTenant: number
   /** HTTP connections to one server. */
   readonly connectionsPerServer: number
   /** Definitions in one page of an aggregated list. */
@@ -118,7 +122,9 @@ export const defaultLimits: GatewayLimits = {
   listMs: 10_000,
   idleProcessMs: 60_000,
   idleModernProcessMs: 30 * 60_000,
-  processesPerServer: 100,
+  processesPerServer: 200,
+  processesPerPrincipal: 32,
+  processesPerTenant: 100,
   connectionsPerServer: 256,
   pageItems: 1_000,
   replayEvents: 256,

@@ -1,3 +1,4 @@
+import type { SallyportError } from '@sallyport/core'
 import type { Call, Carrier } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -8,6 +9,15 @@ export interface ModernLink extends Carrier {
   readonly process: ProcessStatus | undefined
   /** Resolves when nothing of it is left. Calls that are open fail. */
   close(): Promise<void>
+}
+
+/** Where calls go for which there can be no link now. */
+export function refusedLink(error: SallyportError): ModernLink {
+  return {
+    send: (call) => call.fail(error),
+    cancel() {},
+    async close() {},
+  }
 }
 
 /** A subscription stays open as long as the caller listens; everything else has its time. */

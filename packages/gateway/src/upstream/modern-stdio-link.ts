@@ -6,6 +6,7 @@ import { DuplexChannel } from './duplex-channel.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
 import { StdioChild } from './stdio-child.ts'
+import type { OwnedProcess } from './process-budget.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
 export interface ModernStdioLinkOptions extends StdioTransportOptions {
@@ -18,7 +19,7 @@ export interface ModernStdioLinkOptions extends StdioTransportOptions {
 }
 
 /** One child process of the modern era. It keeps nothing between calls, so everyone of a tenant can use it. */
-export class ModernStdioLink implements ModernLink {
+export class ModernStdioLink implements ModernLink, OwnedProcess {
   readonly #child: StdioChild
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout
@@ -71,6 +72,14 @@ export class ModernStdioLink implements ModernLink {
 
   get process(): ProcessStatus {
     return processStatus(this.#child, this.#channel, 'modern')
+  }
+
+  get busy(): boolean {
+    return this.#channel.openCount > 0
+  }
+
+  get usedAt(): number {
+    return this.#usedAt
   }
 
   close(): Promise<void> {

@@ -11,7 +11,6 @@ import {
   type ServerRuntime,
   type StdioServerDefinition,
   type UpstreamCredentials,
-  UpstreamError,
 } from '@sallyport/core'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { EraAnswer, EraVerdict } from './era.ts'
@@ -20,7 +19,7 @@ import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
-import type { ModernLink, ModernNotice } from './modern-link.ts'
+import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -28,6 +27,7 @@ import { Reachability } from './reachability.ts'
 import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { probeEra } from './probe.ts'
+import type { ProcessBudget } from './process-budget.ts'
 import { SharedStdio } from './shared-stdio.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
 
@@ -37,6 +37,7 @@ export interface UpstreamEnvironment {
   readonly logger: Logger
   readonly now: () => number
   readonly limits: GatewayLimits
+  readonly processes: ProcessBudget
   readonly clientInfo: { readonly name: string; readonly version: string }
   readonly notice: (...notice: [...Parameters<ModernNotice>, server: string]) => void
 }
@@ -155,13 +156,20 @@ export class Upstream {
     return this.#failures.has(this.#askerKey(context))
   }
 
-  modern(principal: Principal): ModernLink {
+  /** @param isProbe asking a server what it speaks is everybody's business, and not refused to one caller */
+  modern(principal: Principal, isProbe = false): ModernLink {
     const key = this.#modernKey(principal)
     const known = this.#modern.get(key)
     if (known !== undefined) return known
-    const link = this.#openModern(() => {
-      if (this.#modern.get(key) === link) this.#modern.delete(key)
-    })
+    let link: ModernLink
+    try {
+      link = this.#openModern(principal, isProbe, () => {
+        if (this.#modern.get(key) === link) this.#modern.delete(key)
+      })
+    } catch (error) {
+      if (!SallyportError.isInstance(error)) throw error
+      return refusedLink(error)
+    }
     this.#modern.set(key, link)
     return link
   }
@@ -209,35 +217,30 @@ export class Upstream {
   #legacyStdio(
     server: NamedServer & { readonly definition: StdioServerDefinition },
     opening: LegacyOpening,
+    isProbe = false,
   ): LegacyTransport {
     const { context, owner } = opening
     const sharing = server.definition.sharing ?? 'tenant'
     if (opening.answersQuestions || sharing === 'session') {
-      const { limits } = this.#environment
-      if (this.#exclusive.size >= limits.processesPerServer) {
-        throw new UpstreamError(
-          'ERR_UPSTREAM_UNAVAILABLE',
-          this.name,
-          `already runs ${limits.processesPerServer} processes`,
-          {
-            retrySafe: true,
-          },
-        )
-      }
+      const { processes } = this.#environment
+      if (!isProbe) processes.admit(this.name, context.principal)
       const transport = new StdioTransport(this.#stdioOptions(server), {
         ...bound(owner),
         closed: (error) => {
           this.#exclusive.delete(transport)
+          processes.remove(transport)
           owner.closed(error)
         },
       })
       this.#exclusive.add(transport)
+      processes.add(transport, this.name, context.principal)
       return transport
     }
     const key = JSON.stringify([shareKey(server.definition, context.principal), opening.protocolVersion])
     let shared = this.#shared.get(key)
     if (shared === undefined) {
-      shared = new SharedStdio({
+      if (sharing === 'principal' && !isProbe) this.#environment.processes.admit(this.name, context.principal)
+      const opened: SharedStdio = new SharedStdio({
         ...this.#stdioOptions(server),
         context,
         initializeParams: {
@@ -246,9 +249,14 @@ export class Upstream {
           clientInfo: this.#environment.clientInfo,
         },
         idleMs: this.#environment.limits.idleProcessMs,
-        onClosed: () => void this.#shared.delete(key),
+        onClosed: () => {
+          if (this.#shared.get(key) === opened) this.#shared.delete(key)
+          this.#environment.processes.remove(opened)
+        },
       })
-      this.#shared.set(key, shared)
+      this.#shared.set(key, opened)
+      if (sharing === 'principal') this.#environment.processes.add(opened, this.name, context.principal)
+      shared = opened
     }
     return shared.join(owner)
   }
@@ -273,19 +281,28 @@ export class Upstream {
     return new LegacySseTransport({ ...options, now, garbage })
   }
 
-  #openModern(onClosed: () => void): ModernLink {
+  #openModern(principal: Principal, isProbe: boolean, onClosed: () => void): ModernLink {
     const kind = this.#kind
     const { limits } = this.#environment
     const notice: ModernNotice = (message, scan, call) =>
       this.#environment.notice(message, scan, call, this.name)
-    if (kind.of === 'stdio')
-      return new ModernStdioLink({
+    if (kind.of === 'stdio') {
+      const { processes } = this.#environment
+      const isOwned = (kind.server.definition.sharing ?? 'tenant') !== 'tenant'
+      if (isOwned && !isProbe) processes.admit(this.name, principal)
+      const link: ModernStdioLink = new ModernStdioLink({
         ...this.#stdioOptions(kind.server),
         notice,
-        onClosed,
+        onClosed: () => {
+          processes.remove(link)
+          onClosed()
+        },
         idleMs: limits.idleModernProcessMs,
         unusedMs: limits.idleProcessMs,
       })
+      if (isOwned) processes.add(link, this.name, principal)
+      return link
+    }
     const timeoutMs = this.#timeoutMs
     return new ModernHttpLink({
       server: this.name,
@@ -301,7 +318,7 @@ export class Upstream {
     // a process that was asked and speaks the modern era goes on as the one that serves; one that does not know the question
     // may be confused or gone, and is not used for anything else
     const { principal } = context
-    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal)
+    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal, true)
     let keep = this.#kind.of === 'http'
     try {
       const verdict = await probeEra({
@@ -310,7 +327,7 @@ export class Upstream {
         clientInfo,
         now,
         timeoutMs: limits.probeMs,
-        openModern: () => this.modern(principal),
+        openModern: () => this.modern(principal, true),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
       })
@@ -350,7 +367,7 @@ export class Upstream {
   ): LegacyTransport {
     const opening = { context, owner, answersQuestions: false, protocolVersion: LATEST_LEGACY }
     // a process that is shared anyway need not be started twice: it stays for the first session
-    if (this.#kind.of === 'stdio') return this.#legacyStdio(this.#kind.server, opening)
+    if (this.#kind.of === 'stdio') return this.#legacyStdio(this.#kind.server, opening, true)
     return this.#legacyHttp(kind, opening, this.#kind.client)
   }
 
