@@ -264,7 +264,9 @@ export class GatewayCore implements FlowKeeper {
     const deadline = Date.now() + deadlineMs
     const waiting = () => [...this.openFlows].some((flow) => !flow.endless)
     while (waiting() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
-    const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came')
+    const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came', {
+      data: { retrySafe: false },
+    })
     for (const flow of [...this.openFlows]) {
       flow.carrier?.cancel(flow, 'the gateway is shutting down')
       flow.fail(late)
@@ -306,7 +308,7 @@ export class GatewayCore implements FlowKeeper {
   /** False if the call cannot be taken now; it is answered then. */
   admits(flow: Flow): boolean {
     const refusal = this.draining
-      ? new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down')
+      ? new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down', { data: { retrySafe: true } })
       : this.budget.admit(flow)
     if (refusal !== undefined) flow.fail(refusal)
     return refusal === undefined

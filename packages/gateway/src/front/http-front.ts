@@ -227,7 +227,9 @@ export class HttpFront {
   }
 
   #shuttingDown(exchange: HttpExchange, admission: Admission, id: Buffer | undefined): void {
-    const error = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down')
+    const error = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down', {
+      data: { retrySafe: true },
+    })
     const { status, ...shown } = errorOnWire(error)
     this.#core.audit.invalid(senderOf(exchange, admission), 0, status)
     const headers = { ...admission.headers, ...JSON_TYPE, 'retry-after': '1' }

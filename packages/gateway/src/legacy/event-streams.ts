@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { ByteStream } from '../front/http-exchange.ts'
 import { sseEvent } from '../wire/sse-parser.ts'
 import type { CallerReplay, ReplayKeeper } from './replay-budget.ts'
@@ -28,7 +29,7 @@ const MOST_SLACK = 8_192
 /**
  * The SSE streams of one legacy session. A stream is more than its connection: what is sent while the client is away is
  * kept, within limits, and replayed when it returns with `Last-Event-ID` (2025-11-25 transports, "Resumability and Redelivery").
- * An event id is `<stream>_<number>`: unique in the session, and it names its stream. What was written to a connection may not
+ * An event id is `<stream>_<number>`: unique in the session, whichever gateway process wrote it, and it names its stream. What was written to a connection may not
  * have arrived, so the end of a stream is kept as well.
  */
 export class EventStreams {
@@ -36,6 +37,8 @@ export class EventStreams {
   readonly #replay: CallerReplay
   readonly #priming: boolean
   readonly #now: () => number
+  /** Another process numbers its streams of this session as well. */
+  readonly #mark = randomBytes(4).toString('hex')
   readonly #streams = new Map<string, EventStream>()
   /** Streams that have ended, and when; the oldest first. */
   readonly #ended = new Map<EventStream, number>()
@@ -51,7 +54,7 @@ export class EventStreams {
   }
 
   create(kind: StreamKind): EventStream {
-    const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}`
+    const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}-${this.#mark}`
     const stream = new EventStream(name, this.#limits, this.#replay, this.#priming, () =>
       this.#keepEnded(stream),
     )
@@ -66,7 +69,7 @@ export class EventStreams {
 
   /** The stream that an event id belongs to, and how many of its events the client has seen. */
   find(eventId: string): Place {
-    const [, name = '', seen] = /^([cs]\d{1,15})_(\d{1,15})$/.exec(eventId) ?? []
+    const [, name = '', seen] = /^([cs]\d{1,15}(?:-[\da-f]{8})?)_(\d{1,15})$/.exec(eventId) ?? []
     const stream = this.#streams.get(name)
     if (stream !== undefined) return { stream, seen: Number(seen) }
     return name.startsWith('c') ? 'gone' : undefined

@@ -1,4 +1,10 @@
-import { type McpSessionRecord, type Principal, principalKey, type RequestContext } from '@sallyport/core'
+import {
+  isStdioServer,
+  type McpSessionRecord,
+  type Principal,
+  principalKey,
+  type RequestContext,
+} from '@sallyport/core'
 import type { AuditTrail } from '../call/audit-trail.ts'
 import type { Call } from '../call/call.ts'
 import { Flow, type FlowKeeper } from '../call/flow.ts'
@@ -31,6 +37,8 @@ export interface SessionSurroundings {
   readonly trail: AuditTrail
   readonly streamLimits: EventStreamLimits
   readonly replay: ReplayBudget
+  /** Other processes use sessions as well. */
+  readonly isShared: boolean
   /** A server has given its session with this session an id. */
   readonly onUpstreamSession: (session: LegacySession, server: string, sessionId: string) => void
   /** A list of this server has changed. */
@@ -195,9 +203,21 @@ export class LegacySession implements PeerHost, FlowKeeper {
     const { bytes, scan } = message
     const key = questionKey(bytes.subarray(scan.idStart, scan.idEnd))
     const question = this.#questions?.get(key)
-    if (question === undefined) return false
+    if (question === undefined) return this.#answerElsewhere(message)
     this.#questions?.delete(key)
     question.peer.respond(splice(bytes, [scan.idStart, scan.idEnd, question.id]))
+    return true
+  }
+
+  /**
+   * Another process may have shown the question. On its own path a server's question keeps its id, so that a server which
+   * is reached over HTTP can tell by itself what is answered.
+   */
+  #answerElsewhere(message: RpcMessage): boolean {
+    if (!this.#shared.isShared || this.endpoint === undefined) return false
+    const peer = this.#peers.get(this.endpoint)
+    if (peer === undefined || isStdioServer(peer.upstream.definition)) return false
+    peer.respond(message.bytes)
     return true
   }
 
