@@ -1,11 +1,5 @@
-import {
-  type JsonObject,
-  principalKey,
-  type RequestContext,
-  type SallyportError,
-  UpstreamError,
-} from '@sallyport/core'
-import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
+import { type JsonObject, principalKey, type RequestContext, UpstreamError } from '@sallyport/core'
+import { askWithin } from '../call/internal-call.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
@@ -41,10 +35,7 @@ export function legacyAsker(session: LegacySession, context: RequestContext, opt
       const peer = session.peer(upstream)
       // whoever keeps a list must hear of its change
       if (!isStdioServer(upstream.definition)) peer.listen()
-      return limited(server, context, method, params, [], listMs, {
-        send: (call) => peer.send(call),
-        cancel: (call) => peer.cancel(call, 'timeout'),
-      })
+      return askWithin(listMs, peer, server, context, method, params)
     },
     keepMs: (server, list) => keepMs(upstreams.get(server), list),
   }
@@ -59,10 +50,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
       const upstream = upstreams.get(server)
       if (upstream === undefined) return Promise.resolve(gone(server))
       const link = upstream.modern(context.principal)
-      return limited(server, context, method, { ...params, _meta: meta }, [], listMs, {
-        send: (call) => link.send(call),
-        cancel: (call) => link.cancel(call, 'timeout'),
-      })
+      return askWithin(listMs, link, server, context, method, { ...params, _meta: meta })
     },
     keepMs: () => 0,
   }
@@ -73,28 +61,6 @@ function keepMs(upstream: Upstream | undefined, list: ListKind): number {
   const facts = known?.legacy === 'untried' ? known.modern : known?.legacy
   const capability = facts?.capabilities[list.capability]
   return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
-}
-
-function limited(
-  server: string,
-  context: RequestContext,
-  method: string,
-  params: unknown,
-  headers: readonly string[],
-  timeoutMs: number,
-  link: { send: (call: InternalCall) => void; cancel: (call: InternalCall) => void },
-): Promise<InternalAnswer | SallyportError> {
-  return new Promise((resolve) => {
-    const call = new InternalCall(server, context, method, params, headers, (answer) => {
-      clearTimeout(timer)
-      resolve(answer)
-    })
-    const timer = setTimeout(() => {
-      link.cancel(call)
-      call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, `did not answer ${method} in time`))
-    }, timeoutMs)
-    link.send(call)
-  })
 }
 
 function gone(server: string): UpstreamError {

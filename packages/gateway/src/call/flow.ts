@@ -36,6 +36,8 @@ export class Flow implements Call {
   scan: MessageScan
   edits: readonly Edit[] = []
   headers: readonly string[]
+  /** The client sent none because it is not on HTTP, or what it sent is about other arguments. */
+  lacksParamHeaders = false
   /** Where the call is; it is told when nobody waits any more. */
   carrier: Carrier | undefined
   /** What the server was asked, for interceptors that want to see the answer. */

@@ -136,6 +136,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
       ...nameHeader(message),
       ...traceHeaders(trace),
     ])
+    flow.lacksParamHeaders = true
     const fault = checkEnvelope(message) ?? unsupported(protocolVersion)
     if (fault !== undefined) flow.reject(400, fault)
     else if (this.#track(flow)) this.#core.modernRequest(flow)

@@ -12,6 +12,7 @@ import {
   type StdioServerDefinition,
   type UpstreamCredentials,
 } from '@sallyport/core'
+import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { EraAnswer, EraVerdict } from './era.ts'
 import { HttpClient } from './http-client.ts'
@@ -29,6 +30,7 @@ import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { probeEra } from './probe.ts'
 import type { ProcessBudget } from './process-budget.ts'
 import { SharedStdio } from './shared-stdio.ts'
+import { ToolAnnotations } from './tool-annotations.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
 
 export interface UpstreamEnvironment {
@@ -73,6 +75,7 @@ export class Upstream {
   readonly #shared = new Map<string, SharedStdio>()
   readonly #modern = new Map<string, ModernLink>()
   readonly #exclusive = new Set<StdioTransport>()
+  readonly #annotations: ToolAnnotations
   #verdict: EraVerdict | undefined
   #verdictAt = 0
   readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
@@ -85,6 +88,15 @@ export class Upstream {
     this.#environment = environment
     this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
+    const { logger, now, credentials, limits } = environment
+    this.#annotations = new ToolAnnotations({
+      server: name,
+      perPrincipal: credentials !== undefined,
+      logger,
+      now,
+      ask: (context, params) =>
+        askWithin(limits.listMs, this.modern(context.principal), name, context, 'tools/list', params),
+    })
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
       : { of: 'http', client: this.#httpClient({ name, definition }) }
@@ -293,6 +305,7 @@ export class Upstream {
       const link: ModernStdioLink = new ModernStdioLink({
         ...this.#stdioOptions(kind.server),
         notice,
+        annotations: this.#annotations,
         onClosed: () => {
           processes.remove(link)
           onClosed()
@@ -308,6 +321,7 @@ export class Upstream {
       server: this.name,
       client: kind.client,
       notice,
+      annotations: this.#annotations,
       timeoutMs,
       maxAnswerBytes: limits.answerBytes,
     })
