@@ -11,7 +11,14 @@ import { Flow, type FlowKeeper } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import type { ObservedSession } from '../observe/observed-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
+import {
+  cancelledKey,
+  idKey,
+  isRecord,
+  parseJson,
+  type RpcId,
+  type RpcMessage,
+} from '../wire/client-message.ts'
 import { PRIMING_SINCE } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { type Edit, splice } from '../wire/splice.ts'
@@ -68,10 +75,9 @@ const MAX_QUESTIONS = 1_000
 /** Bytes of the id of a server's request: it is kept until the answer comes. */
 const MAX_QUESTION_ID = 1_024
 
-/** Two spellings of one id (`100`, `1e2`) are one id. */
-function questionKey(id: Buffer): string {
+function questionKey(id: Buffer): RpcId {
   const value = parseJson(id)
-  return value === undefined ? id.toString() : JSON.stringify(value)
+  return typeof value === 'string' || typeof value === 'number' ? idKey(value, id) : id.toString()
 }
 
 /** A session of the legacy era between one client and one or many servers. */
@@ -96,7 +102,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   readonly #kept = new Map<string, KeptState>()
   /** Absent unless somebody was there to hear that it was opened or wants to hear of its end. */
   observed: ObservedSession | undefined
-  #questions: Map<string, Question> | undefined
+  #questions: Map<RpcId, Question> | undefined
   #streams: EventStreams | undefined
   #unasked: EventStream | undefined
   #nextQuestion = 1
@@ -140,7 +146,8 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   settled(flow: Flow): void {
-    if (flow.message.id !== undefined) this.#flows.delete(flow.message.id)
+    const { key } = flow
+    if (key !== undefined) this.#flows.delete(key)
     this.lastUsedAt = this.#shared.trail.now()
   }
 
@@ -152,9 +159,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
 
   /** False if the client used the id of a request that is still open (JSON-RPC section 4.1). */
   register(flow: Flow): boolean {
-    const { id } = flow.message
-    if (id === undefined || this.#flows.has(id)) return false
-    this.#flows.set(id, flow)
+    const { key } = flow
+    if (key === undefined || this.#flows.has(key)) return false
+    this.#flows.set(key, flow)
     flow.keptBy(this)
     return true
   }
@@ -179,11 +186,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
   /** A notification of the client. */
   notify(message: RpcMessage): void {
     if (message.method === 'notifications/cancelled') {
-      const { requestId, reason } = message.params
-      const flow =
-        typeof requestId === 'string' || typeof requestId === 'number'
-          ? this.#flows.get(requestId)
-          : undefined
+      const { reason } = message.params
+      const key = cancelledKey(message)
+      const flow = key === undefined ? undefined : this.#flows.get(key)
       flow?.cancel(typeof reason === 'string' ? reason : undefined)
       return
     }
@@ -372,7 +377,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
     for (const [shownId, question] of this.#questions ?? []) {
       if (question.peer !== peer || !question.id.equals(id)) continue
       this.#questions?.delete(shownId)
-      const edit: Edit = [scan.requestIdStart, scan.requestIdEnd, shownId]
+      const edit: Edit = [scan.requestIdStart, scan.requestIdEnd, JSON.stringify(shownId)]
       return splice(message, edit)
     }
     return undefined

@@ -12,6 +12,7 @@ import { type Gateway, partsOf } from '../gateway.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import {
+  cancelledKey,
   idBytes,
   isFault,
   isRecord,
@@ -205,12 +206,9 @@ class StdioFront implements StdioConnection, FlowKeeper {
   }
 
   #oneWay(message: RpcMessage): void {
-    const { requestId, reason } = message.params
-    const modern =
-      message.method === 'notifications/cancelled' &&
-      (typeof requestId === 'string' || typeof requestId === 'number')
-        ? this.#flows.get(requestId)
-        : undefined
+    const { reason } = message.params
+    const key = message.method === 'notifications/cancelled' ? cancelledKey(message) : undefined
+    const modern = key === undefined ? undefined : this.#flows.get(key)
     if (modern !== undefined) modern.cancel(typeof reason === 'string' ? reason : undefined)
     else if (message.kind === 'notification') this.#session?.notify(message)
     const taken = message.kind === 'notification' || this.#session?.respond(message) === true
@@ -243,19 +241,19 @@ class StdioFront implements StdioConnection, FlowKeeper {
 
   /** False if the id is in use; the flow is answered then. */
   #track(flow: Flow): boolean {
-    const { id } = flow.message
-    if (id === undefined || this.#flows.has(id)) {
+    const { key } = flow
+    if (key === undefined || this.#flows.has(key)) {
       flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
       return false
     }
-    this.#flows.set(id, flow)
+    this.#flows.set(key, flow)
     flow.keptBy(this)
     return true
   }
 
   settled(flow: Flow): void {
-    const { id } = flow.message
-    if (id !== undefined && this.#flows.get(id) === flow) this.#flows.delete(id)
+    const { key } = flow
+    if (key !== undefined && this.#flows.get(key) === flow) this.#flows.delete(key)
     this.#idle?.()
   }
 

@@ -39,6 +39,19 @@ const as = (subject: string, request: { headers: Record<string, string>; body: s
   headers: { ...request.headers, 'x-subject': subject },
 })
 
+test.each([
+  ['tokens and no publicUrl: one warning that says what to do', {}, metadata, 1],
+  ['a publicUrl: none', { publicUrl: 'https://mcp.example.com/mcp' }, metadata, 0],
+  ['no tokens: none', {}, undefined, 0],
+])('%s', async (_, options, described, expected) => {
+  const logger = collectingLogger()
+  const authenticate = namedCallers(described === undefined ? {} : { metadata: described })
+  const gateway = createGateway({ servers: {}, authenticate, logger, ...options })
+  const warnings = logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+  expect(warnings.filter((message) => message.includes('publicUrl'))).toHaveLength(expected)
+  await gateway.close()
+})
+
 describe('Host and Origin', () => {
   const call = (headers: Record<string, string>) => ({
     ...modern('tools/list'),
