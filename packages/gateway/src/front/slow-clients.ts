@@ -37,6 +37,8 @@ interface Entry {
   takenBytes: number
   /** When it last took something, in milliseconds of a clock that only goes forward. */
   takenAt: number
+  /** Looks after each other that found nothing taken: a process that stood still itself does not blame its clients. */
+  idleLooks: number
 }
 
 /**
@@ -46,6 +48,7 @@ interface Entry {
  */
 export class SlowClients {
   readonly #options: SlowClientOptions
+  readonly #lookMs: number
   readonly #entries = new Map<SlowClient, Entry>()
   readonly #callers = new Map<string, Caller>()
   #bytes = 0
@@ -53,6 +56,7 @@ export class SlowClients {
 
   constructor(options: SlowClientOptions) {
     this.#options = options
+    this.#lookMs = Math.min(1_000, options.limits.stalledWriteMs / 4)
   }
 
   /** Bytes that wait for all of them together. */
@@ -72,6 +76,7 @@ export class SlowClients {
     if (client.takenBytes > entry.takenBytes) {
       entry.takenBytes = client.takenBytes
       entry.takenAt = performance.now()
+      entry.idleLooks = 0
     }
     this.#count(entry, bytes)
     this.#relieve(entry.caller)
@@ -96,13 +101,10 @@ export class SlowClients {
       this.#callers.set(key, caller)
     }
     const { takenBytes } = client
-    const entry: Entry = { client, caller, bytes: 0, takenBytes, takenAt: performance.now() }
+    const entry: Entry = { client, caller, bytes: 0, takenBytes, takenAt: performance.now(), idleLooks: 0 }
     caller.entries.add(entry)
     this.#entries.set(client, entry)
-    this.#timer ??= setInterval(
-      () => this.#sweep(),
-      Math.min(1_000, this.#options.limits.stalledWriteMs / 4),
-    ).unref()
+    this.#timer ??= setInterval(() => this.#look(), this.#lookMs).unref()
     return entry
   }
 
@@ -121,12 +123,13 @@ export class SlowClients {
     this.#bytes += change
   }
 
-  #sweep(): void {
-    const before = performance.now() - this.#options.limits.stalledWriteMs
+  #look(): void {
+    const looks = this.#options.limits.stalledWriteMs / this.#lookMs
     for (const entry of [...this.#entries.values()]) {
       if (this.#entries.get(entry.client) !== entry) continue
+      entry.idleLooks++
       this.update(entry.client)
-      if (entry.takenAt <= before && this.#entries.has(entry.client)) this.#cut(entry, 'stalledWriteMs')
+      if (entry.idleLooks >= looks && this.#entries.has(entry.client)) this.#cut(entry, 'stalledWriteMs')
     }
   }
 
