@@ -67,7 +67,8 @@ export class DuplexChannel {
     this.#numbers.set(call, number)
     const { trace } = call.context
     const traceEdit = trace === undefined ? undefined : traceInMeta(trace, bytes, scan)
-    if (traceEdit !== undefined) edits.push(traceEdit)
+    // whoever observes the call may have put a trace context of its own there
+    if (traceEdit !== undefined && given.every(([start]) => start !== traceEdit[0])) edits.push(traceEdit)
     this.#options.write(splice(bytes, ...edits))
   }
 

@@ -14,6 +14,7 @@ export interface ModernLink extends Carrier {
 /** Where calls go for which there can be no link now. */
 export function refusedLink(error: SallyportError): ModernLink {
   return {
+    process: undefined,
     send: (call) => call.fail(error),
     cancel() {},
     async close() {},
