@@ -18,3 +18,29 @@ export {
 
 // Names on the aggregated endpoint
 export { publicName } from './aggregate/names.ts'
+
+// Policy, rate limits, toolsets
+export type { ArgumentCondition, ArgumentConditions, JsonScalar } from './policy/argument-rule.ts'
+export {
+  createReplaceablePolicy,
+  explainPolicy,
+  policy,
+  type PolicyEntry,
+  type ReplaceablePolicy,
+} from './policy/policy.ts'
+export {
+  allow,
+  type AllowOptions,
+  deny,
+  type DenyOptions,
+  type OneOrMore,
+  type PolicyRule,
+  type RuleOptions,
+} from './policy/rule.ts'
+export type { RateLimitOptions } from './policy/rate-gate.ts'
+export type {
+  PromptSelection,
+  ResourceSelection,
+  ToolSelection,
+  ToolsetOptions,
+} from './aggregate/toolset.ts'

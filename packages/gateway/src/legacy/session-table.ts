@@ -110,6 +110,7 @@ export class SessionTable {
         return undefined
       }
       this.#touch(known)
+      known.provedBy(principal)
       return known
     }
     const record = this.#options.store.get(id)

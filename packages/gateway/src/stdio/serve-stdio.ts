@@ -257,6 +257,8 @@ class StdioFront implements StdioConnection, FlowKeeper {
       final: (response) => this.#write(response),
       abandon: () => {},
       pause: () => {},
+      annotate: () => {},
+      challenge: () => {},
     }
   }
 
