@@ -38,9 +38,19 @@ export {
   type RuleOptions,
 } from './policy/rule.ts'
 export type { RateLimitOptions } from './policy/rate-gate.ts'
+export {
+  createFlexibleRateLimiter,
+  type FlexibleLimiter,
+  type FlexibleRateLimiterOptions,
+  type FlexibleResult,
+} from './policy/flexible-rate-limiter.ts'
 export type {
   PromptSelection,
   ResourceSelection,
   ToolSelection,
   ToolsetOptions,
 } from './aggregate/toolset.ts'
+
+// Interceptors
+export { limitSize, type LimitSizeOptions, type SizeLimits } from './policy/limit-size.ts'
+export { redact, type RedactOptions } from './policy/redact.ts'

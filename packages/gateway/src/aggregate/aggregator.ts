@@ -4,6 +4,7 @@ import { forward, type Passage } from '../call/forward.ts'
 import { refuseMethod, refuseParams, refuseUnknown } from '../call/refusals.ts'
 import { withHeader } from '../call/rewrite-params.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
+import { checkCall } from '../policy/check-call.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord } from '../wire/client-message.ts'
@@ -267,11 +268,24 @@ export class Aggregator {
   }
 
   #forward(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
+    const ready = way.session !== undefined || (upstream.knownEra !== undefined && way.speaks(upstream))
+    const policy = this.#options.passage.gates?.policy
+    if (ready || policy === undefined) {
+      this.#send(flow, way, upstream, target, edits)
+      return
+    }
+    // what policy hides must not be told by what its server says, or does not say, about eras
+    checkCall(flow, { server: upstream.name, target }, { policy, rates: undefined }, () =>
+      this.#send(flow, way, upstream, target, edits),
+    )
+  }
+
+  #send(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
     if (way.session === undefined && upstream.knownEra === undefined) {
       void upstream.era(flow.context).then((verdict) => {
         if (flow.settled) return
         if (SallyportError.isInstance(verdict)) flow.fail(verdict)
-        else this.#forward(flow, way, upstream, target, edits)
+        else this.#send(flow, way, upstream, target, edits)
       })
       return
     }

@@ -68,7 +68,7 @@ function intercept(flow: Flow, route: Route, { interceptors, gates }: Passage, b
       send(flow, route)
       return
     }
-    const call = { method: flow.method, server: route.server, params }
+    const call = { method: flow.method, server: route.server, params, bytes: flow.bytes.length }
     runRequestPhase(interceptors, flow.context, call, (result) => {
       if (flow.settled) return
       if (result instanceof Error) {

@@ -9,8 +9,8 @@ import {
 import type { Flow } from '../call/flow.ts'
 import type { RequestKind } from '../call/request-target.ts'
 import { RpcCode } from '../wire/protocol.ts'
-import { Glob } from './glob.ts'
 import type { OneOrMore } from './rule.ts'
+import { ToolPatterns } from './tool-patterns.ts'
 
 /** How often something may be done. */
 export interface RateLimitOptions {
@@ -134,7 +134,7 @@ class CheckedLimit implements RateLimitOptions {
   readonly durationSeconds: number
   /** For the `RateLimit-Policy` header (draft-ietf-httpapi-ratelimit-headers-10, section 3). */
   readonly policy: string
-  readonly #tools: readonly { readonly server: Glob; readonly tool: Glob }[] | undefined
+  readonly #tools: ToolPatterns | undefined
 
   constructor({ name, per, tools, points, durationSeconds }: RateLimitOptions) {
     this.name = name
@@ -142,20 +142,12 @@ class CheckedLimit implements RateLimitOptions {
     this.points = points
     this.durationSeconds = durationSeconds
     this.policy = `"${name}";q=${points};w=${durationSeconds}`
-    const patterns = typeof tools === 'string' ? [tools] : tools
-    this.#tools = patterns?.map((text) => {
-      const slash = text.indexOf('/')
-      return {
-        server: Glob.parse(text.slice(0, slash)) ?? new Glob([]),
-        tool: Glob.parse(text.slice(slash + 1)) ?? new Glob([]),
-      }
-    })
+    this.#tools = tools === undefined ? undefined : new ToolPatterns(tools)
   }
 
   concerns(server: string, tool: string | undefined): boolean {
     if (tool === undefined) return this.#tools === undefined && this.per !== 'principal+tool'
-    if (this.#tools === undefined) return true
-    return this.#tools.some((pattern) => pattern.server.matches(server) && pattern.tool.matches(tool))
+    return this.#tools === undefined || this.#tools.match(server, tool)
   }
 
   keyOf(principal: Principal, server: string, tool: string | undefined): string {

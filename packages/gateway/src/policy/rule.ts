@@ -189,6 +189,8 @@ const plain = z
 const oneOrMore = (one: z.ZodType<string>) =>
   z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(one).min(1).optional())
 
+/** A `<server>/<tool>` pattern. */
+export const toolPattern = pattern
 export const oneOrMorePatterns = oneOrMore(pattern)
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
