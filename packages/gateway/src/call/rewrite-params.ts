@@ -1,8 +1,9 @@
 import { encodeHeaderValue } from '../wire/header-value.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import type { Flow } from './flow.ts'
+import { withoutStrayParams } from './param-headers.ts'
 
-/** Gives the message other `params`, and the name header that goes with them. */
+/** Gives the message other `params`, and the headers that go with them. */
 export function replaceParams(flow: Flow, params: Readonly<Record<string, unknown>>): void {
   const { scan, bytes } = flow
   const text = JSON.stringify(params)
@@ -11,6 +12,7 @@ export function replaceParams(flow: Flow, params: Readonly<Record<string, unknow
       ? [scan.paramsStart, scan.paramsEnd, text]
       : [scan.methodEnd, scan.methodEnd, `,"params":${text}`]
   flow.rewrite(splice(bytes, edit))
+  flow.headers = withoutStrayParams(flow.headers, params['arguments'])
   const name = params['name'] ?? params['uri']
   if (typeof name === 'string') flow.headers = withHeader(flow.headers, 'mcp-name', encodeHeaderValue(name))
 }

@@ -1,12 +1,14 @@
 import { GatewayError, type JsonObject, type PolicyTargetKind } from '@sallyport/core'
 import { listOfMethod } from '../aggregate/list-kind.ts'
 import type { Flow } from '../call/flow.ts'
+import { strayParamHeader } from '../call/param-headers.ts'
 import { refuseParams, refuseUnknown } from '../call/refusals.ts'
 import { type RequestKind, requestKind, requestTarget } from '../call/request-target.ts'
 import { replaceParams } from '../call/rewrite-params.ts'
 import { isJsonObject } from '../call/interceptor-phases.ts'
 import { whenAll } from '../call/when-all.ts'
 import { isRecord } from '../wire/client-message.ts'
+import { RpcCode } from '../wire/protocol.ts'
 import { type PolicyGate, type Verdict } from './policy-gate.ts'
 import type { PolicyScreen } from './policy-screen.ts'
 import type { RateGate } from './rate-gate.ts'
@@ -72,8 +74,13 @@ export function checkArguments(
 ): void {
   const { policy } = gates
   const given = params['arguments'] ?? {}
+  const stray = strayParamHeader(flow.headers, given)
   if (!isJsonObject(given)) refuseParams(flow, 'params.arguments must be an object')
-  else if (policy !== undefined) {
+  else if (stray !== undefined) {
+    // the server might take the argument from there
+    const message = `Header mismatch: the ${stray} header repeats no argument`
+    flow.reject(400, { code: RpcCode.headerMismatch, message })
+  } else if (policy !== undefined) {
     const kind = requestKind(flow.method)
     const name = requestTarget(flow.method, params) ?? ''
     const { server } = destination

@@ -4,6 +4,7 @@ import { allow, createReplaceablePolicy, deny, type GatewayOptions } from '../..
 import { startFixture, startGateway, until } from '../flow/harness.ts'
 import { at, type Json, listAt, modern, modernStart, open, RawSession } from '../flow/raw-client.ts'
 import { startScriptedHttp } from '../flow/scripted-http.ts'
+import { scriptedRuntime } from '../flow/scripted-runtime.ts'
 import type { Script } from '../flow/scripted-server.ts'
 import { as, claimed } from './callers.ts'
 
@@ -121,6 +122,66 @@ describe('a way past the policy is not', () => {
       expect(server.messages(method), method).toEqual([])
   })
 
+  it('a completion where only a part is allowed', async () => {
+    const { at: path, server } = await start({
+      policy: [
+        allow({ resources: 'files/file:///data/*' }),
+        allow({ prompts: 'files/ask', arguments: { '/topic': 'x' } }),
+      ],
+    })
+    const session = await RawSession.open(path('files'))
+    const argument = { name: 'x', value: '' }
+    for (const [ref, expected] of [
+      [{ type: 'ref/resource', uri: 'file:///{+path}' }, 'no server has this resource'],
+      [{ type: 'ref/prompt', name: 'ask' }, 'Unknown prompt: ask'],
+    ] as const) {
+      const answer = await session.request('completion/complete', { ref, argument })
+      expect(at(answer, 'error', 'message')).toBe(expected)
+    }
+    expect(server.messages('completion/complete')).toEqual([])
+    const got = await session.request('prompts/get', { name: 'ask', arguments: { topic: 'x' } })
+    expect(at(got, 'result', 'description')).toBe('ask')
+    const refused = await session.request('prompts/get', { name: 'ask', arguments: { topic: 'y' } })
+    expect(at(refused, 'error', 'data', 'code')).toBe('ERR_FORBIDDEN')
+  })
+
+  it('a shared cache in front of the gateway', async () => {
+    const pipe: Script = {
+      name: 'pipe',
+      on: {
+        'server/discover': () => ({
+          resultType: 'complete',
+          supportedVersions: ['2026-07-28'],
+          capabilities: { tools: {} },
+          ttlMs: 60_000,
+          cacheScope: 'public',
+        }),
+        'tools/list': () => ({
+          resultType: 'complete',
+          tools: [{ name: 'read', inputSchema: { type: 'object' } }],
+          ttlMs: 60_000,
+          cacheScope: 'public',
+        }),
+      },
+    }
+    const scopes = async (options: Partial<GatewayOptions>) => {
+      const {
+        url,
+        at: path,
+        gateway,
+      } = await startGateway({
+        servers: { pipe: { command: 'pipe' } },
+        runtime: scriptedRuntime({ pipe }),
+        ...options,
+      })
+      await gateway.ready()
+      const answers = await Promise.all([url, path('pipe')].map((to) => modern(to, 'tools/list')))
+      return answers.map((answer) => at(answer, 'result', 'cacheScope'))
+    }
+    expect(await scopes({})).toEqual(['public', 'public'])
+    expect(await scopes({ policy: allow({ servers: 'pipe' }) })).toEqual(['private', 'private'])
+  })
+
   it('an argument that two readers read in two ways', async () => {
     const { url, at: path, server } = await start()
     for (const [to, name] of [
@@ -155,6 +216,26 @@ describe('a way past the policy is not', () => {
     const refused = await session.call('read', { path: '/etc' })
     expect(at(refused, 'error', 'message')).toBe('policy does not allow a call with these arguments: /path')
     expect(at(refused, 'error', 'data')).toEqual({ code: 'ERR_FORBIDDEN' })
+  })
+
+  it('a parameter header that says something else than the message', async () => {
+    const fix = await startFixture({ era: 'modern' })
+    const { at: path, gateway } = await startGateway({
+      servers: { fix: { url: fix.url } },
+      policy: allow({ tools: 'fix/echo', arguments: { '/message': { prefix: 'hello' } } }),
+    })
+    await gateway.ready()
+    const call = (header: string) =>
+      modern(
+        path('fix'),
+        'tools/call',
+        { name: 'echo', arguments: { message: 'hello world' } },
+        { headers: { 'mcp-param-message': header } },
+      )
+    expect(at(await call('hello world'), 'error')).toBeUndefined()
+    expect(at(await call('=?base64?aGVsbG8gd29ybGQ=?='), 'error')).toBeUndefined()
+    for (const header of ['goodbye', '=?base64?!?='])
+      expect(await call(header)).toMatchObject({ status: 400, error: { code: -32020 } })
   })
 
   it('an interceptor that makes another call of it', async () => {

@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { limitSize, redact, type RedactOptions } from '../../src/index.ts'
-import { startFixture, startGateway } from '../flow/harness.ts'
+import { portOf, startFixture, startGateway } from '../flow/harness.ts'
 import { at, type Json, modern, RawSession } from '../flow/raw-client.ts'
 import { startScriptedHttp } from '../flow/scripted-http.ts'
 import { RpcFailure, type Script, text } from '../flow/scripted-server.ts'
@@ -27,6 +28,17 @@ const script: Script = {
   },
 }
 
+async function forwardTo(url: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let body = ''
+  for await (const chunk of request) body += String(chunk)
+  const headers = Object.entries(request.headers).flatMap(([name, value]): [string, string][] =>
+    /^(?:mcp-|content-type|accept$)/.test(name) && typeof value === 'string' ? [[name, value]] : [],
+  )
+  const answer = await fetch(url, { method: 'POST', headers, body })
+  response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' })
+  response.end(await answer.text())
+}
+
 describe('redact', () => {
   const options: RedactOptions = {
     keys: ['password'],
@@ -49,6 +61,29 @@ describe('redact', () => {
     const session = await RawSession.open(url)
     await session.call('s__get', answer)
     expect(at(server.messages('tools/call')[0], 'params', 'arguments')).toEqual(clean)
+  })
+
+  it('takes out of headers what it took out of the arguments that they repeat', async () => {
+    const fix = await startFixture({ era: 'modern' })
+    const seen: unknown[] = []
+    const proxy = createServer((request, response) => {
+      if (request.headers['mcp-method'] === 'tools/call')
+        seen.push(request.headers['mcp-param-mail'], request.headers['mcp-param-other'])
+      void forwardTo(fix.url, request, response)
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void proxy.close())
+    const { at: path } = await startGateway({
+      servers: { fix: { url: `http://127.0.0.1:${portOf(proxy.address())}/mcp` } },
+      interceptors: [redact(options)],
+    })
+    await modern(
+      path('fix'),
+      'tools/call',
+      { name: 'echo', arguments: { message: 'ada@example.com', other: 'x' } },
+      { headers: { 'mcp-param-mail': 'ada@example.com', 'mcp-param-other': 'x' } },
+    )
+    expect(seen).toEqual([undefined, 'x'])
   })
 
   it('takes out of results and errors what a client should not get', async () => {
