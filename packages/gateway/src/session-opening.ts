@@ -1,5 +1,5 @@
 import { type Principal, type RequestContext, SallyportError, type TraceContext } from '@sallyport/core'
-import { initializeResult, negotiate, settled } from './aggregate/introduction.ts'
+import { initializeResult, settled } from './aggregate/introduction.ts'
 import type { Carrier } from './call/call.ts'
 import type { Flow } from './call/flow.ts'
 import { isOneServer } from './call/endpoint.ts'
@@ -10,7 +10,7 @@ import type { GatewayCore } from './gateway-core.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
-import { RpcCode } from './wire/protocol.ts'
+import { negotiate, RpcCode } from './wire/protocol.ts'
 
 export interface SessionOpening {
   readonly principal: Principal

@@ -3,7 +3,7 @@ import { askWithin } from '../call/internal-call.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
-import { isStdioServer } from '@sallyport/core'
+import { legacyFacts } from '../upstream/era.ts'
 import { isRecord } from '../wire/client-message.ts'
 import type { Asker } from './catalog.ts'
 import type { ListKind } from './list-kind.ts'
@@ -34,7 +34,7 @@ export function legacyAsker(session: LegacySession, context: RequestContext, opt
       if (upstream === undefined) return Promise.resolve(gone(server))
       const peer = session.peer(upstream)
       // whoever keeps a list must hear of its change
-      if (!isStdioServer(upstream.definition)) peer.listen()
+      peer.listen()
       return askWithin(listMs, peer, server, context, method, params)
     },
     keepMs: (server, list) => keepMs(upstreams.get(server), list),
@@ -58,7 +58,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
 
 function keepMs(upstream: Upstream | undefined, list: ListKind): number {
   const known = upstream?.knownEra
-  const facts = known?.legacy === 'untried' ? known.modern : known?.legacy
+  const facts = known === undefined ? undefined : legacyFacts(known)
   const capability = facts?.capabilities[list.capability]
   return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
 }

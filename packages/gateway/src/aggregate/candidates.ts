@@ -1,5 +1,5 @@
 import { type ProtocolEra, type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
-import type { EraAnswer, EraVerdict } from '../upstream/era.ts'
+import { type EraAnswer, type EraVerdict, legacyFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 /** Whether a server is to be asked: `unknown` if it has to be asked for its era first. */
@@ -45,6 +45,6 @@ export async function eraWithin(
 function declares(verdict: EraVerdict, era: ProtocolEra, capability: string): boolean {
   if (era === 'modern') return verdict.modern !== undefined && capability in verdict.modern.capabilities
   // a server that speaks both eras offers the same in both, as far as anybody can know before trying
-  const facts = verdict.legacy === 'untried' ? verdict.modern : verdict.legacy
+  const facts = legacyFacts(verdict)
   return facts !== undefined && capability in facts.capabilities
 }

@@ -1,13 +1,13 @@
 import type { RequestContext } from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
-import type { ServerFacts } from '../upstream/era.ts'
+import { legacyFacts, type ServerFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
 import {
-  LATEST_LEGACY,
   LEGACY_VERSIONS,
   META_SERVER_INFO,
   MODERN_VERSIONS,
+  negotiate,
   RpcCode,
 } from '../wire/protocol.ts'
 import { eraWithin } from './candidates.ts'
@@ -102,15 +102,11 @@ export function supportedVersions(upstreams: readonly Upstream[]): readonly stri
   return [...(modern ? MODERN_VERSIONS : []), ...(legacy || !modern ? LEGACY_VERSIONS : [])]
 }
 
-export function negotiate(wanted: unknown): string {
-  return typeof wanted === 'string' && LEGACY_VERSIONS.includes(wanted) ? wanted : LATEST_LEGACY
-}
-
 function factsIn(upstream: Upstream, era: 'legacy' | 'modern'): ServerFacts | undefined {
   const verdict = upstream.knownEra
   if (verdict === undefined) return undefined
   if (era === 'modern') return verdict.modern
-  return verdict.legacy === 'untried' ? verdict.modern : verdict.legacy
+  return legacyFacts(verdict)
 }
 
 /** A server that has not been asked yet may turn out to have anything. */

@@ -1,14 +1,12 @@
 import type { Flow } from '../call/flow.ts'
 import { type LegacySession, tellLogLevel } from '../legacy/legacy-session.ts'
-import { RpcCode } from '../wire/protocol.ts'
-
-const LEVELS = new Set(['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'])
+import { LOG_LEVELS, RpcCode } from '../wire/protocol.ts'
 
 /** `logging/setLevel` for all servers: those that are open are told now, others when they are. */
 export function setLogLevel(session: LegacySession, flow: Flow): void {
   const { level } = flow.message.params
-  if (typeof level !== 'string' || !LEVELS.has(level)) {
-    const message = `params.level must be one of ${[...LEVELS].join(', ')}`
+  if (typeof level !== 'string' || !LOG_LEVELS.includes(level)) {
+    const message = `params.level must be one of ${LOG_LEVELS.join(', ')}`
     flow.reject(200, { code: RpcCode.invalidParams, message })
     return
   }

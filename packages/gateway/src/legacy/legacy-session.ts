@@ -12,6 +12,7 @@ import { Flow, type FlowKeeper } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import type { ObservedSession } from '../observe/observed-session.ts'
 import type { ServerMessageScreen } from '../policy/server-message-screen.ts'
+import { legacyFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import {
   cancelledKey,
@@ -447,7 +448,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
 /** Tells a server the log level of the session, unless it is known to have no log. */
 export function tellLogLevel(peer: LegacyPeer, context: RequestContext, level: string): void {
   const facts = peer.upstream.knownEra
-  const known = facts?.modern ?? (facts?.legacy === 'untried' ? undefined : facts?.legacy)
+  const known = facts === undefined ? undefined : (facts.modern ?? legacyFacts(facts))
   if (known !== undefined && !isRecord(known.capabilities['logging'])) return
   tellAgain(peer, context, 'logging/setLevel', { level })
 }

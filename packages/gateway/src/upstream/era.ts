@@ -12,9 +12,23 @@ export interface EraVerdict {
   /** Milliseconds since the epoch. */
   readonly at: number
   readonly modern: ServerFacts | undefined
-  /** A server of the modern era is not asked whether it speaks the legacy one as well: its first session will tell. */
-  readonly legacy: ServerFacts | 'untried'
+  /**
+   * A server of the modern era is not asked whether it speaks the legacy one as well: its first session will tell. If it
+   * refuses that, its legacy clients are translated for until it is tried again.
+   */
+  readonly legacy: ServerFacts | 'untried' | LegacyRefusal
   readonly legacyTransport: 'stdio' | 'streamable-http' | 'sse'
+}
+
+/** The server answered `initialize` with an error, or not at all. */
+export interface LegacyRefusal {
+  /** Milliseconds since the epoch. */
+  readonly refusedAt: number
+}
+
+/** What the server offers to a client of the legacy era: the same in both eras, as far as anybody can know before trying. */
+export function legacyFacts({ legacy, modern }: EraVerdict): ServerFacts | undefined {
+  return legacy === 'untried' || 'refusedAt' in legacy ? modern : legacy
 }
 
 export type EraAnswer = EraVerdict | SallyportError

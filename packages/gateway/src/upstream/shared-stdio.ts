@@ -4,6 +4,7 @@ import { InternalCall } from '../call/internal-call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { errorMessage, notificationMessage, resultMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
+import { LOG_LEVELS } from '../wire/protocol.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
@@ -19,18 +20,6 @@ export interface SharedStdioOptions extends StdioTransportOptions {
   readonly idleMs: number
   readonly onClosed: () => void
 }
-
-/** RFC 5424 severities as MCP names them, least important first. */
-const LEVELS: readonly string[] = [
-  'debug',
-  'info',
-  'notice',
-  'warning',
-  'error',
-  'critical',
-  'alert',
-  'emergency',
-]
 
 /** One child process of the legacy era that several sessions use; each holds a {@link SharedStdioTransport}. */
 export class SharedStdio implements OwnedProcess {
@@ -163,7 +152,7 @@ export class SharedStdio implements OwnedProcess {
   #answersItself(member: SharedStdioTransport, call: Call): boolean {
     if (call.method === 'logging/setLevel') {
       const wanted = paramOf(call, 'level')
-      if (wanted === undefined || !LEVELS.includes(wanted)) return false
+      if (wanted === undefined || !LOG_LEVELS.includes(wanted)) return false
       const before = this.#lowestLevel()
       member.level = wanted
       const lowest = this.#lowestLevel()
@@ -201,9 +190,9 @@ export class SharedStdio implements OwnedProcess {
 
   #lowestLevel(): string | undefined {
     const set = [...this.#members].flatMap(({ level }) =>
-      level === undefined ? [] : [LEVELS.indexOf(level)],
+      level === undefined ? [] : [LOG_LEVELS.indexOf(level)],
     )
-    return set.length === 0 ? undefined : LEVELS[Math.min(...set)]
+    return set.length === 0 ? undefined : LOG_LEVELS[Math.min(...set)]
   }
 
   #fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
@@ -305,7 +294,7 @@ function isBelow(message: Buffer, scan: MessageScan, level: string): boolean {
   if (message.toString('latin1', scan.methodStart, scan.methodEnd) !== '"notifications/message"') return false
   const params = parseJson(message.subarray(scan.paramsStart, scan.paramsEnd))
   const actual = isRecord(params) ? params['level'] : undefined
-  return typeof actual === 'string' && LEVELS.indexOf(actual) < LEVELS.indexOf(level)
+  return typeof actual === 'string' && LOG_LEVELS.indexOf(actual) < LOG_LEVELS.indexOf(level)
 }
 
 /** Lists and resources change for everybody, whatever call is open. */

@@ -19,6 +19,23 @@ export const META_LOG_LEVEL = 'io.modelcontextprotocol/logLevel'
 export const META_SERVER_INFO = 'io.modelcontextprotocol/serverInfo'
 export const META_SUBSCRIPTION = 'io.modelcontextprotocol/subscriptionId'
 
+/** What a protocol version of `initialize` is answered with (2025-11-25 basic/lifecycle, "Version Negotiation"). */
+export function negotiate(wanted: unknown): string {
+  return typeof wanted === 'string' && LEGACY_VERSIONS.includes(wanted) ? wanted : LATEST_LEGACY
+}
+
+/** RFC 5424 severities as MCP names them, least important first. */
+export const LOG_LEVELS: readonly string[] = [
+  'debug',
+  'info',
+  'notice',
+  'warning',
+  'error',
+  'critical',
+  'alert',
+  'emergency',
+]
+
 /** JSON-RPC 2.0 section 5.1, and the codes that MCP 2026-07-28 defines (basic, "Error Codes"). */
 export const RpcCode = {
   parseError: -32700,
