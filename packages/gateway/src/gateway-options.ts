@@ -117,6 +117,8 @@ export interface GatewayLimits {
   readonly replayBytesPerPrincipal: number
   /** The same for the process. */
   readonly replayBytes: number
+  /** How long a client of the legacy era may take to answer what a server of the modern era asks in one round. */
+  readonly inputRoundMs: number
 }
 
 export const defaultLimits: GatewayLimits = {
@@ -146,6 +148,7 @@ export const defaultLimits: GatewayLimits = {
   replayEvents: 256,
   replayBytesPerPrincipal: 64 * 1024 * 1024,
   replayBytes: 256 * 1024 * 1024,
+  inputRoundMs: 10 * 60_000,
 }
 
 /** A path segment, percent-encoded, and the beginning of tool names. Names such as "My server" are usual in clients' files. */

@@ -3,13 +3,7 @@ import type { Flow } from '../call/flow.ts'
 import { legacyFacts, type ServerFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
-import {
-  LEGACY_VERSIONS,
-  META_SERVER_INFO,
-  MODERN_VERSIONS,
-  negotiate,
-  RpcCode,
-} from '../wire/protocol.ts'
+import { LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS, negotiate, RpcCode } from '../wire/protocol.ts'
 import { eraWithin } from './candidates.ts'
 import type { Toolset } from './toolset.ts'
 

@@ -50,7 +50,7 @@ export class LegacyPeer {
 
   /** What the server says unasked gets here. */
   get isHeard(): boolean {
-    return this.#state === 'ready' && (this.#listening || isStdioServer(this.upstream.definition))
+    return this.#state === 'ready' && (this.#listening || this.#transport?.speaksUnasked === true)
   }
 
   /** The client's own `initialize` opens the session; its answer passes through. */

@@ -1,5 +1,7 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { isModernErrorCode } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import type { SseEvent } from '../wire/sse-parser.ts'
 import { withCallersId } from './answer-id.ts'
@@ -60,7 +62,7 @@ export class CallStream implements MessageListener {
 
   message(message: Buffer, scan: MessageScan, status: number): void {
     if (!this.#host.isOpen(this.call)) return
-    if (this.#isLost(status)) {
+    if (this.#isLost(status) || this.#isOtherEra(message, scan, status)) {
       this.#lost()
       return
     }
@@ -118,6 +120,13 @@ export class CallStream implements MessageListener {
 
   #isLost(status: number): boolean {
     return status === 404 && this.#sessionId !== undefined && this.call.method !== 'initialize'
+  }
+
+  /** The server was replaced by one of the modern era, which knows no sessions and has not run the call. */
+  #isOtherEra(message: Buffer, scan: MessageScan, status: number): boolean {
+    if (status !== 400 || scan.errorStart < 0 || this.call.method === 'initialize') return false
+    const error = parseJson(message.subarray(scan.errorStart, scan.errorEnd))
+    return isRecord(error) && isModernErrorCode(error['code'])
   }
 
   #fail(message: string): void {

@@ -29,6 +29,7 @@ const LONGEST_RETRY_MS = 30_000
 
 /** Streamable HTTP of 2025-03-26 to 2025-11-25, as a client. */
 export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
+  readonly speaksUnasked = false
   readonly #options: LegacyHttpTransportOptions
   readonly #open = new Map<Call, Abortable>()
   #sessionId: string | undefined

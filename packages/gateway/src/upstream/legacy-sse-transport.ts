@@ -14,6 +14,7 @@ export interface LegacySseTransportOptions extends Omit<LegacyHttpTransportOptio
 
 /** The HTTP+SSE transport of 2024-11-05: one stream for everything the server says, a second URL for what it is told. */
 export class LegacySseTransport implements LegacyTransport {
+  readonly speaksUnasked = true
   readonly #options: LegacySseTransportOptions
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout

@@ -4,6 +4,8 @@ import type { MessageScan } from '../wire/scan-message.ts'
 
 /** One session with one server of the legacy era, whatever carries it. */
 export interface LegacyTransport {
+  /** The server can say something unasked before {@link listen} was called. */
+  readonly speaksUnasked: boolean
   /** Sends `initialize`. Everything else waits until its answer was positive. */
   initialize(call: Call): void
   send(call: Call): void

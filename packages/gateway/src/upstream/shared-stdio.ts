@@ -242,6 +242,7 @@ export class SharedStdio implements OwnedProcess {
 
 /** One session's share of a process. */
 export class SharedStdioTransport implements LegacyTransport {
+  readonly speaksUnasked = true
   readonly #shared: SharedStdio
   readonly #owner: LegacyTransportOwner
   readonly subscriptions = new Set<string>()

@@ -12,6 +12,7 @@ export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessag
 
 /** A child process of one session alone: whatever the server says is meant for this session. */
 export class StdioTransport implements LegacyTransport, OwnedProcess {
+  readonly speaksUnasked = true
   readonly #child: StdioChild
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout

@@ -16,6 +16,7 @@ import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { EraAnswer, EraVerdict } from './era.ts'
 import { HttpClient } from './http-client.ts'
+import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
@@ -76,6 +77,7 @@ export class Upstream {
   readonly #modern = new Map<string, ModernLink>()
   readonly #exclusive = new Set<StdioTransport>()
   readonly #annotations: ToolAnnotations
+  readonly #legacyOnModern: LegacyOnModern
   #verdict: EraVerdict | undefined
   #verdictAt = 0
   readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
@@ -100,6 +102,21 @@ export class Upstream {
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
       : { of: 'http', client: this.#httpClient({ name, definition }) }
+    const { clientInfo, logger, now, limits } = environment
+    this.#legacyOnModern = new LegacyOnModern({
+      server: name,
+      isHttp: this.#kind.of === 'http',
+      clientInfo,
+      logger,
+      now,
+      probeMs: limits.probeMs,
+      inputRoundMs: limits.inputRoundMs,
+      link: ({ principal }) => this.modern(principal),
+      verdict: () => this.knownEra,
+      refused: () => this.#legacyRefused(),
+      ask: (context) => this.era(context, true),
+      passThrough: (opening) => this.#passThrough(opening),
+    })
   }
 
   /** The verdict if it is known: the way that needs no waiting. */
@@ -111,11 +128,14 @@ export class Upstream {
     return verdict
   }
 
-  /** Asks the server unless it was asked not long ago. Never rejects. */
-  era(context = this.#ownContext()): Promise<EraAnswer> {
+  /**
+   * Asks the server unless it was asked not long ago. Never rejects.
+   * @param anew it gave reason to believe that it is another server now
+   */
+  era(context = this.#ownContext(), anew = false): Promise<EraAnswer> {
     const { now } = this.#environment
     const known = this.#verdict
-    if (known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
+    if (!anew && known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
       return Promise.resolve(known)
     const key = this.#askerKey(context)
     const failure = this.#failures.get(key)
@@ -132,7 +152,9 @@ export class Upstream {
       } else {
         this.#failures.clear()
         if (upstreamEra.hasSubscribers) this.#publishEra(found)
-        this.#verdict = found
+        // that it speaks the modern era does not say that it would not refuse the other one again
+        const both = found.modern !== undefined && known?.modern !== undefined
+        this.#verdict = both ? { ...found, legacy: known.legacy } : found
         this.#verdictAt = now()
       }
       return found
@@ -190,7 +212,13 @@ export class Upstream {
     return this.#kind.of === 'stdio' ? shareKey(this.#kind.server.definition, principal) : ''
   }
 
+  /** A session for a client of the legacy era, whichever era the server speaks. */
   legacy(opening: LegacyOpening): LegacyTransport {
+    // what another process opened was passed through there
+    return opening.resume === undefined ? this.#legacyOnModern.open(opening) : this.#passThrough(opening)
+  }
+
+  #passThrough(opening: LegacyOpening): LegacyTransport {
     const kind = this.#kind
     if (kind.of === 'stdio') return this.#legacyStdio(kind.server, opening)
     return this.#legacyHttp(this.knownEra?.legacyTransport ?? 'streamable-http', opening, kind.client)
@@ -217,6 +245,7 @@ export class Upstream {
   /** Ends everything. Calls that are open fail. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#legacyOnModern.close()
     await Promise.all([
       ...[...this.#modern.values()].map((link) => link.close()),
       ...[...this.#exclusive].map((transport) => transport.stop()),
@@ -224,6 +253,12 @@ export class Upstream {
     ])
     // sessions that were just ended are told so, unless that takes long
     if (this.#kind.of === 'http') await this.#kind.client.close(GOODBYE_MS)
+  }
+
+  #legacyRefused(): void {
+    const verdict = this.#verdict
+    if (verdict?.modern !== undefined)
+      this.#verdict = { ...verdict, legacy: { refusedAt: this.#environment.now() } }
   }
 
   #legacyStdio(

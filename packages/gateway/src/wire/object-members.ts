@@ -45,7 +45,8 @@ export function withoutMembers(
 ): Edit[] {
   const edits: Edit[] = []
   let firstKept = 0
-  for (let member = members[0]; member !== undefined && drops(member); member = members[firstKept]) firstKept++
+  for (let member = members[0]; member !== undefined && drops(member); member = members[firstKept])
+    firstKept++
   const [first] = members
   const head = members[firstKept]
   const last = members.at(-1)
@@ -94,5 +95,13 @@ function endOfValue(text: string, start: number): number {
 }
 
 function endsScalar(code: number): boolean {
-  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || code === 32 || code === 10 || code === 13 || code === 9
+  return (
+    code === COMMA ||
+    code === CLOSE_BRACE ||
+    code === CLOSE_BRACKET ||
+    code === 32 ||
+    code === 10 ||
+    code === 13 ||
+    code === 9
+  )
 }

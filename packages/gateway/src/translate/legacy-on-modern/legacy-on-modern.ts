@@ -1,0 +1,125 @@
+import { type Logger, principalKey, type RequestContext, SallyportError } from '@sallyport/core'
+import type { EraAnswer, EraVerdict } from '../../upstream/era.ts'
+import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legacy-transport.ts'
+import type { ModernLink } from '../../upstream/modern-link.ts'
+import type { LegacyOpening } from '../../upstream/upstream.ts'
+import { LATEST_MODERN, LEGACY_VERSIONS } from '../../wire/protocol.ts'
+import { EitherEraTransport } from './either-era-transport.ts'
+import { ModernSession } from './modern-session.ts'
+import { type ListenMember, SharedListen } from './shared-listen.ts'
+import { ToolMemory } from './tool-memory.ts'
+
+/** The server behind the translation, as the gateway knows it. */
+export interface LegacyOnModernOptions {
+  readonly server: string
+  readonly isHttp: boolean
+  readonly clientInfo: unknown
+  readonly logger: Logger
+  readonly now: () => number
+  readonly probeMs: number
+  readonly inputRoundMs: number
+  readonly link: (context: RequestContext) => ModernLink
+  readonly verdict: () => EraVerdict | undefined
+  /** The server refused `initialize`, and serves the modern era. */
+  readonly refused: () => void
+  readonly ask: (context: RequestContext) => Promise<EraAnswer>
+  readonly passThrough: (opening: LegacyOpening) => LegacyTransport
+}
+
+/** A refusal of `initialize` is believed for this long: servers get upgraded. */
+const REFUSAL_MS = 600_000
+/** A server is not asked again for its era more often than this, however many calls find it changed. */
+const RECHECK_MS = 10_000
+const LINGER_MS = 500
+
+/** Sessions of legacy clients with one server that may speak the modern era only. */
+export class LegacyOnModern {
+  readonly #options: LegacyOnModernOptions
+  readonly #tools = new ToolMemory()
+  readonly #listens = new Map<string, SharedListen>()
+  #askedAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: LegacyOnModernOptions) {
+    this.#options = options
+  }
+
+  open(opening: LegacyOpening): LegacyTransport {
+    const { server, probeMs, verdict, refused, passThrough } = this.#options
+    const { context, owner } = opening
+    return new EitherEraTransport(
+      {
+        server,
+        silenceMs: probeMs,
+        verdict,
+        refuses: (known) => this.#refuses(known),
+        refused,
+        ask: () => this.#ask(context),
+        passThrough: (own) => passThrough({ ...opening, owner: own }),
+        translate: () => this.#session(context, owner),
+      },
+      owner,
+    )
+  }
+
+  close(): void {
+    for (const listen of this.#listens.values()) listen.close()
+    this.#listens.clear()
+  }
+
+  #session(context: RequestContext, owner: LegacyTransportOwner): ModernSession {
+    const { server, isHttp, logger, inputRoundMs, link } = this.#options
+    const modernContext: RequestContext = { ...context, era: 'modern', protocolVersion: LATEST_MODERN }
+    return new ModernSession({
+      server,
+      isHttp,
+      owner,
+      modernContext,
+      link: () => link(context),
+      tools: this.#tools,
+      logger,
+      inputRoundMs,
+      listen: (member) => this.#listen(modernContext, member),
+      isModern: async () => {
+        const answer = await this.#ask(context)
+        return SallyportError.isInstance(answer) || answer.modern !== undefined
+      },
+    })
+  }
+
+  #listen(context: RequestContext, member: ListenMember): SharedListen {
+    const key = principalKey(context.principal)
+    let shared = this.#listens.get(key)
+    if (shared === undefined) {
+      const { server, isHttp, clientInfo, link, probeMs } = this.#options
+      const { principal, era, protocolVersion } = context
+      const own: RequestContext = { principal, era, protocolVersion }
+      shared = new SharedListen({
+        server,
+        context: own,
+        clientInfo,
+        link: () => link(own),
+        acknowledgeMs: probeMs,
+        lingerMs: isHttp ? LINGER_MS : 0,
+        onEmpty: () => void this.#listens.delete(key),
+      })
+      this.#listens.set(key, shared)
+    }
+    shared.join(member)
+    return shared
+  }
+
+  #refuses({ modern, legacy }: EraVerdict): boolean {
+    if (modern === undefined || legacy === 'untried' || !('refusedAt' in legacy)) return false
+    // a server that says it speaks the legacy era is taken at its word, each time
+    if (modern.versions.some((version) => LEGACY_VERSIONS.includes(version))) return false
+    return this.#options.now() - legacy.refusedAt < REFUSAL_MS
+  }
+
+  async #ask(context: RequestContext): Promise<EraAnswer> {
+    const { now, verdict, ask } = this.#options
+    const known = verdict()
+    if (known !== undefined && now() - this.#askedAt < RECHECK_MS) return known
+    this.#askedAt = now()
+    return ask(context)
+  }
+}
