@@ -32,6 +32,8 @@ export interface ScriptedHttp {
   readonly port: number
   readonly received: readonly Received[]
   readonly links: ReadonlyMap<string, HttpLink>
+  /** Requests whose connection was closed before they were answered. */
+  readonly hungUp: readonly Json[]
   /** Messages of one method, in order. */
   messages(method: string): readonly Json[]
   /** The next request of any known session is answered with 404. */
@@ -40,6 +42,8 @@ export interface ScriptedHttp {
 }
 
 export interface ScriptedHttpOptions {
+  /** As in the modern era: there are no sessions, and each request stands alone. */
+  readonly stateless?: boolean
   readonly port?: number
   /** Looks at a request first; true if it has answered. */
   readonly intercept?: (
@@ -62,6 +66,7 @@ export async function startScriptedHttp(
 ): Promise<ScriptedHttp> {
   const received: Received[] = []
   const links = new Map<string, HttpLink & { questions: Questions }>()
+  const hungUp: Json[] = []
   let counter = 0
 
   const openLink = (initialize: Json) => {
@@ -94,7 +99,8 @@ export async function startScriptedHttp(
         if (id !== undefined) links.delete(id)
         response.writeHead(200).end()
       } else if (message === undefined) refuse(response, 400, -32700, 'Parse error')
-      else if (known === undefined && !isInitialize) refuse(response, 400, -32000, 'Bad Request: no session')
+      else if (known === undefined && !isInitialize && options.stateless !== true)
+        refuse(response, 400, -32000, 'Bad Request: no session')
       else post(response, message, known ?? openLink(paramsOf(message)), isInitialize)
     })
   })
@@ -147,6 +153,9 @@ export async function startScriptedHttp(
       },
       drop: () => void response.destroy(),
     }
+    response.on('close', () => {
+      if (!response.writableFinished) hungUp.push(message)
+    })
     void respond(script, turn).then((answer) => {
       if (response.destroyed || response.writableEnded) return
       if (response.headersSent) {
@@ -178,6 +187,7 @@ export async function startScriptedHttp(
     port,
     received,
     links,
+    hungUp,
     messages: (method) =>
       received.flatMap(({ message }) => (message?.['method'] === method ? [message] : [])),
     forgetSessions: () => {
