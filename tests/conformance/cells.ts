@@ -77,7 +77,9 @@ function direct(era: Era): ServerCell {
 }
 
 function gateway(front: Era, upstream: Era, transport: 'http' | 'stdio'): ServerCell {
-  const overHttp = front === 'legacy' ? [polling] : [headerValidation, parameterHeaders]
+  // a stream that is let go of and polled for does not exist in the modern era (2026-07-28 streamable-http)
+  const ofLegacy = upstream === 'legacy' ? [polling] : []
+  const overHttp = front === 'legacy' ? ofLegacy : [headerValidation, parameterHeaders]
   return {
     kind: 'server',
     id: `${front}-${upstream}-${transport}`,
@@ -89,7 +91,7 @@ function gateway(front: Era, upstream: Era, transport: 'http' | 'stdio'): Server
     upstreamEra: upstream,
     // for a modern server on stdio the gateway compares the headers in its place
     alsoRequired: transport === 'http' || (front === 'modern' && upstream === 'modern') ? overHttp : [],
-    planned: front !== upstream,
+    planned: front === 'modern' && upstream === 'legacy',
   }
 }
 

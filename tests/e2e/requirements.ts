@@ -45,6 +45,11 @@ export const requirements = {
     behaviour: 'a client that speaks the modern era only is told which versions there are',
     source: `${modernSpec}/basic/versioning#protocol-version-negotiation`,
   },
+  'era-legacy-on-modern': {
+    behaviour:
+      'a client of the legacy era uses a server of the modern era: tools, progress, logs, sampling, elicitation, subscriptions',
+    source: `${modernSpec}/basic/patterns/mrtr`,
+  },
 
   // What servers send and ask
   progress: {

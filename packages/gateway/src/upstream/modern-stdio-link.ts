@@ -133,14 +133,16 @@ export class ModernStdioLink implements ModernLink, OwnedProcess {
   }
 
   /**
-   * A log message does not say which call it belongs to. It is passed on only if there is no doubt: one call is open, or
-   * one of those open has asked for logs.
+   * A log message does not say which call it belongs to. It is passed on only if there is no doubt whom it is for: one of the
+   * open calls has asked for logs, or those that have are of one session (of the legacy era, where a session has a log).
    */
   #loggingCall(message: Buffer, scan: MessageScan): Call | undefined {
     if (message.toString('latin1', scan.methodStart, scan.methodEnd) !== '"notifications/message"')
       return undefined
-    const asking = [...this.#channel.openCalls].filter(asksForLogs)
-    return asking.length === 1 ? asking[0] : undefined
+    const [first, ...others] = [...this.#channel.openCalls].filter(asksForLogs)
+    const session = first?.context.sessionId
+    const isAlone = others.every(({ context }) => session !== undefined && context.sessionId === session)
+    return isAlone ? first : undefined
   }
 }
 

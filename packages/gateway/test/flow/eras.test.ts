@@ -178,17 +178,6 @@ describe('which era a server speaks', () => {
     },
   )
 
-  it('is no secret to a legacy client of a modern server', async () => {
-    const fixture = await startFixture({ era: 'modern' })
-    const { url, at: path } = await startGateway({ servers: { s: { url: fixture.url } } })
-    await expect(connectV1(path('s'))).rejects.toThrow()
-    const session = await RawSession.open(url)
-    const call = await session.call('s__echo')
-    expect(at(call, 'error', 'data', 'code')).toBe('ERR_UPSTREAM_ERA')
-    const list = await session.request('tools/list')
-    expect(at(list, 'result', '_meta', 'sallyport/unavailable')).toEqual(['s'])
-  })
-
   it('decides for the aggregated endpoint: one legacy server makes it legacy, in every method', async () => {
     const [dual, legacy] = await Promise.all([startFixture(), startFixture({ era: 'legacy' })])
     const { url, at: path } = await startGateway({

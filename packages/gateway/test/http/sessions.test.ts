@@ -214,19 +214,6 @@ describe('the handshake', () => {
     expect(at(session.opened.json, 'result', 'protocolVersion')).toBe('2025-11-25')
   })
 
-  test('a server that refuses it leaves no session behind', async () => {
-    const unwilling = await startHandmade({
-      era: 'modern',
-      handle: (exchange) => exchange.error(400, -32602, 'not you'),
-    })
-    const own = await startGateway({ servers: { l: { url: unwilling.url } } })
-    const answer = await send(own.at('l'), { headers: jsonHeaders, body: JSON.stringify(initialize()) })
-    expect(at(responseIn(answer), 'error', 'code')).toBe(-32602)
-    expect(answer.headers['mcp-session-id']).toBeUndefined()
-    await own.close()
-    await unwilling.close()
-  })
-
   test('session ids cannot be guessed, and only hold what a header may', async () => {
     const ids = await Promise.all(
       Array.from({ length: 20 }, async () => (await openSession(running.url, { headers: ada })).id),

@@ -44,7 +44,8 @@ export function readQuestion(
   const missing = missingForElicitation(isUrl, capabilities['elicitation'])
   if (missing !== undefined) return { undeclared: missing }
   // 2025-11-25 requires an id in URL mode, 2026-07-28 has none
-  const elicitationId = isUrl ? String(params['elicitationId'] ?? randomUUID()) : undefined
+  const given = params['elicitationId']
+  const elicitationId = !isUrl ? undefined : typeof given === 'string' ? given : randomUUID()
   const { mode, ...rest } = legacyParams(params)
   const shown = {
     ...(mode !== undefined && protocolVersion >= MODES_SINCE && { mode }),

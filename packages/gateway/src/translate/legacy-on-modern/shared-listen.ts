@@ -1,4 +1,4 @@
-import { type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { notificationMessage } from '../../wire/json-rpc.ts'
