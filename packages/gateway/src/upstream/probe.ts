@@ -2,6 +2,7 @@ import { type RequestContext, type SallyportError, UpstreamError } from '@sallyp
 import type { Carrier } from '../call/call.ts'
 import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
 import { isRecord } from '../wire/client-message.ts'
+import { isTooDeep } from '../wire/nesting.ts'
 import {
   isModernErrorCode,
   LATEST_LEGACY,
@@ -133,7 +134,8 @@ function facts(result: Readonly<Record<string, unknown>>, versions: readonly str
   const { capabilities, instructions } = result
   return {
     versions,
-    capabilities: isRecord(capabilities) ? capabilities : {},
+    // they are written again where the capabilities of all servers are joined
+    capabilities: isRecord(capabilities) && !isTooDeep(capabilities) ? capabilities : {},
     instructions: typeof instructions === 'string' ? instructions : undefined,
   }
 }

@@ -249,6 +249,29 @@ describe('a server that speaks the modern era only', () => {
     expect(stream.headers.get('mcp-session-id')).toBe(null)
   })
 
+  it('and says so nested deeper than a stack goes does not spoil the aggregated endpoint for others', async () => {
+    const deep = `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`
+    const server = await startScriptedHttp(modernT, {
+      stateless: true,
+      intercept: (_request, response, message) => {
+        if (message?.['method'] !== 'server/discover') return false
+        const id = JSON.stringify(message['id'])
+        response.writeHead(200, { 'content-type': 'application/json' })
+        response.end(
+          `{"jsonrpc":"2.0","id":${id},"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"extensions":{"x/y":${deep}}}}}`,
+        )
+        return true
+      },
+    })
+    const runtime = scriptedRuntime({ other: modernT })
+    const { url, at: path } = await startGateway({
+      servers: { s: { url: server.url }, other: { command: 'other' } },
+      runtime,
+    })
+    await expect(RawSession.open(path('s'))).rejects.toThrow('nested too deep')
+    expect(await saysOf(await RawSession.open(url), 'other__t')).toBe('translated')
+  })
+
   it('may end and start again between two calls of a session', async () => {
     const runtime = scriptedRuntime({ s: modernT })
     const { at: path } = await startGateway({ servers: { s: { command: 's' } }, runtime })

@@ -269,6 +269,28 @@ describe.each<Transport>(['http', 'stdio'])('a legacy client of a modern server 
     expect(server.messages('tasks/get')).toEqual([])
   })
 
+  it('is not harmed by what is nested deeper than a stack goes', async () => {
+    let deep: unknown = 1
+    for (let depth = 0; depth < 4_000; depth++) deep = { $ref: '#', items: deep }
+    const server = await behindGateway(
+      transport,
+      modernScript({
+        tools: [tool('t', { outputSchema: deep })],
+        call: (_turn, name) => {
+          if (name === 'error') throw new RpcFailure(-32021, 'no', { deep })
+          return name === 'ask'
+            ? { resultType: 'input_required', inputRequests: { q: deep } }
+            : complete({ deep })
+        },
+      }),
+    )
+    const session = await RawSession.open(server.path, { capabilities: { sampling: {} } })
+    for (const name of ['error', 'ask'])
+      expect(at(await session.call(name), 'error', 'message'), name).toContain('nested too deep')
+    expect(at(await session.request('tools/list'), 'error', 'message')).toContain('nested too deep')
+    expect(at(await session.call('fine'), 'result', 'deep', 'items', 'items', '$ref')).toBe('#')
+  })
+
   it('can cancel a call; hanging up is no cancellation', async () => {
     const server = await behindGateway(
       transport,

@@ -3,6 +3,7 @@ import type { Call } from '../../call/call.ts'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { requestMessage } from '../../wire/json-rpc.ts'
+import { MAX_WRITTEN_DEPTH } from '../../wire/nesting.ts'
 import type { MessageScan } from '../../wire/scan-message.ts'
 import { envelope } from './envelope.ts'
 import { scanned } from './modern-request.ts'
@@ -83,6 +84,7 @@ export class ListenCall implements Call {
   }
 
   interim(message: Buffer, scan: MessageScan): void {
+    if (scan.depth > MAX_WRITTEN_DEPTH) return
     const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
     if (method !== 'notifications/subscriptions/acknowledged') {
       this.#owner.notified(this, method, message)

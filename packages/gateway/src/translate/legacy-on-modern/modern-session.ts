@@ -5,6 +5,7 @@ import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legac
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { errorMessage, resultMessage } from '../../wire/json-rpc.ts'
+import { isTooDeep } from '../../wire/nesting.ts'
 import { isModernErrorCode, LOG_LEVELS, negotiate, RpcCode } from '../../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../../wire/scan-message.ts'
 import { type ClientIntroduction, envelope, envelopeText, modernCapabilities } from './envelope.ts'
@@ -103,7 +104,14 @@ export class ModernSession implements LegacyTransport, CallHost, ListenMember {
     this.envelope = envelopeText(this.#client)
     this.#ask('server/discover', {}, (answer) => {
       if (this.#closed) return
-      if ('result' in answer) {
+      if ('result' in answer ? isTooDeep(answer.result) : 'error' in answer && isTooDeep(answer.error.data)) {
+        const deep = new UpstreamError(
+          'ERR_UPSTREAM_PROTOCOL',
+          this.server,
+          'introduces itself nested too deep',
+        )
+        outcome.failed(() => call.fail(deep))
+      } else if ('result' in answer) {
         this.#introduced = introduce(answer.result, this.protocolVersion, this.server)
         if (this.#introduced === undefined) {
           const message = `server "${this.server}": speaks none of the protocol versions that the gateway speaks`

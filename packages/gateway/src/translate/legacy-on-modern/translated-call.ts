@@ -3,6 +3,7 @@ import type { Call } from '../../call/call.ts'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { errorMessage, notificationMessage, resultMessage } from '../../wire/json-rpc.ts'
+import { MAX_WRITTEN_DEPTH } from '../../wire/nesting.ts'
 import { paramHeadersFor } from '../../wire/param-headers.ts'
 import { isModernErrorCode, RpcCode } from '../../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../../wire/scan-message.ts'
@@ -111,7 +112,8 @@ export class TranslatedCall implements RoundOwner {
     // what the links found refers to the bytes before the id was put back
     const scan = scanMessage(text)
     if (scan !== undefined && scan.errorStart >= 0) {
-      this.#refused(bytes, scan, status)
+      if (scan.depth > MAX_WRITTEN_DEPTH) this.#broken('answered with an error that is nested too deep')
+      else this.#refused(bytes, scan, status)
       return
     }
     const response = scan === undefined ? undefined : readResult(bytes, text, scan)
@@ -120,7 +122,10 @@ export class TranslatedCall implements RoundOwner {
       return
     }
     const type = resultTypeOf(response)
-    if (type === 'complete') this.#complete(response)
+    const isRewritten = type !== 'complete' || this.original.method === 'tools/list'
+    if (isRewritten && response.scan.depth > MAX_WRITTEN_DEPTH) {
+      this.#broken('answered with a result that is nested too deep')
+    } else if (type === 'complete') this.#complete(response)
     else if (type === 'input_required') this.#ask(response)
     else this.#broken(`answered with a result of type ${JSON.stringify(type)}, which no legacy client knows`)
   }
