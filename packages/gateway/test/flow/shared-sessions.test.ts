@@ -6,6 +6,7 @@ import { at, listAt, RawSession } from './raw-client.ts'
 import { startScriptedHttp } from './scripted-http.ts'
 import { scriptedRuntime } from './scripted-runtime.ts'
 import { text } from './scripted-server.ts'
+import { complete, modernScript, tool } from '../translate/modern-server.ts'
 
 /** Two gateways over one session store, in front of the same servers. */
 async function startPair(now: () => number = Date.now) {
@@ -39,6 +40,25 @@ function continued(session: RawSession, url: string, who = ann.headers): RawSess
 }
 
 describe('a session that was opened on another gateway', () => {
+  it('goes on with a server that has no sessions', async () => {
+    const modern = modernScript({ tools: [tool('t')], call: () => complete(text('translated')) })
+    const server = await startScriptedHttp(modern, { stateless: true })
+    const options = {
+      servers: { s: { url: server.url } },
+      sessions: createMemoryMcpSessionStore({ now: Date.now }),
+    }
+    const [a, b] = [await startGateway(options), await startGateway(options)]
+    for (const [here, there, name] of [
+      [a.at('s'), b.at('s'), 't'],
+      [a.url, b.url, 's__t'],
+    ] as const) {
+      const first = await RawSession.open(here)
+      expect(at(await first.call(name), 'result', 'content', 0, 'text')).toBe('translated')
+      const second = continued(first, there, {})
+      expect(at(await second.call(name), 'result', 'content', 0, 'text')).toBe('translated')
+    }
+  })
+
   it.each([true, false])(
     'goes on with the same session at the server (aggregated: %s)',
     async (aggregated) => {

@@ -226,6 +226,48 @@ describe.each<Transport>(['http', 'stdio'])('a legacy client of a modern server 
     expect(server.messages('logging/setLevel')).toEqual([])
   })
 
+  it('hears the log of all its open calls, and never that of another session', async () => {
+    const waiting: (() => void)[] = []
+    const server = await behindGateway(
+      transport,
+      modernScript({
+        tools: [tool('t')],
+        async call({ send, params }) {
+          const said = at(params, 'arguments', 'say')
+          await new Promise<void>((resolve) => waiting.push(resolve))
+          if (at(params, '_meta', `${meta}logLevel`) !== undefined)
+            send({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'error', data: said } })
+          return complete(text(String(said)))
+        },
+      }),
+    )
+    const session = await RawSession.open(server.path)
+    const other = await RawSession.open(server.path)
+    await session.request('logging/setLevel', { level: 'error' })
+    const calls = [
+      session.call('t', { say: 'a' }),
+      session.call('t', { say: 'b' }),
+      other.call('t', { say: 'c' }),
+    ]
+    await until(() => expect(waiting.length).toBe(3))
+    for (const go of waiting) go()
+    await Promise.all(calls)
+    const logged = session.received.map(({ params }) => at(params, 'data'))
+    expect(logged.sort()).toEqual(['a', 'b'])
+    expect(other.received).toEqual([])
+    await other.request('logging/setLevel', { level: 'error' })
+    waiting.length = 0
+    const more = [session.call('t', { say: 'd' }), other.call('t', { say: 'e' })]
+    await until(() => expect(waiting.length).toBe(2))
+    for (const go of waiting) go()
+    await Promise.all(more)
+    // over stdio a log message names no call: where it may be for either, nobody gets it
+    const heard = (from: RawSession, data: string) =>
+      from.received.some(({ params }) => at(params, 'data') === data)
+    const isHeard = transport === 'http'
+    expect([heard(session, 'd'), heard(other, 'e')]).toEqual([isHeard, isHeard])
+  })
+
   it.each([
     [-32602, 'Resource not found', { uri: 'a:b' }, -32002],
     [-32602, 'the cursor is bad', undefined, -32602],
