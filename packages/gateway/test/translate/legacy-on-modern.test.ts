@@ -393,6 +393,9 @@ describe('parameters that a modern server wants in headers', () => {
       ['deploy', '=?base64?IHBhZGRlZCA=?=', undefined],
     ])
     expect(server.messages('tools/list').length).toBe(1)
+    // a tool that is not listed is looked for once
+    for (let call = 0; call < 3; call++) await session.call('hidden')
+    expect(server.messages('tools/list').length).toBe(2)
   })
 
   it('are learned again when the server misses them, once', async () => {
