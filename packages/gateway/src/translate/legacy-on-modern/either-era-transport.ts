@@ -3,16 +3,17 @@ import type { Call } from '../../call/call.ts'
 import type { EraAnswer, EraVerdict } from '../../upstream/era.ts'
 import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legacy-transport.ts'
 import type { MessageScan } from '../../wire/scan-message.ts'
-import type { ModernSession } from './modern-session.ts'
+import type { ModernSession, OpeningOutcome } from './modern-session.ts'
 
 /** The two ways to give a legacy client a session, and what is known of the server. */
 export interface EitherEra {
   readonly server: string
+  readonly owner: LegacyTransportOwner
   /** How long a server may be silent about `initialize` before it is asked for its era. */
   readonly silenceMs: number
-  verdict(): EraVerdict | undefined
-  /** The server refused `initialize` not long ago. */
-  refuses(verdict: EraVerdict): boolean
+  readonly verdict: EraVerdict | undefined
+  /** The server speaks the modern era, and refused `initialize` not long ago. */
+  readonly refuses: boolean
   refused(): void
   /** Asks anew, beside whatever is open. */
   ask(): Promise<EraAnswer>
@@ -27,17 +28,14 @@ export interface EitherEra {
  */
 export class EitherEraTransport implements LegacyTransport {
   readonly #ways: EitherEra
-  readonly #owner: LegacyTransportOwner
   #inner: LegacyTransport | undefined
   #trial: Trial | undefined
   #closed = false
 
-  constructor(ways: EitherEra, owner: LegacyTransportOwner) {
+  constructor(ways: EitherEra) {
     this.#ways = ways
-    this.#owner = owner
-    const verdict = ways.verdict()
     // opened here, because a server that runs too many processes already refuses at once
-    if (verdict === undefined || !ways.refuses(verdict)) this.#openTrial()
+    if (!ways.refuses) this.#openTrial()
   }
 
   get speaksUnasked(): boolean {
@@ -71,34 +69,36 @@ export class EitherEraTransport implements LegacyTransport {
 
   close(keepSession?: boolean): void {
     this.#closed = true
-    this.#trial?.end()
+    this.#trial?.end('over')
     this.#inner?.close(keepSession)
   }
 
-  #openTrial(): Trial {
-    const trial = new Trial(this.#ways, this.#owner, (call, tell) => void this.#refused(call, tell))
-    this.#inner = trial.transport
-    this.#trial = trial
-    return trial
-  }
-
-  /** @param tell passes the refusal on, if there is no other way */
-  async #refused(call: Call, tell: () => void): Promise<void> {
+  /**
+   * The server did not open a session.
+   * @param tell passes that on, if there is no other way
+   */
+  async refused(call: Call, tell: () => void): Promise<void> {
     this.#inner?.close()
     this.#inner = undefined
     this.#trial = undefined
-    const known = this.#ways.verdict()
+    const known = this.#ways.verdict
     const verdict = known?.modern === undefined ? await this.#ways.ask() : known
     if (this.#closed) return
     if (SallyportError.isInstance(verdict) || verdict.modern === undefined) tell()
     else this.#translate(call, tell)
   }
 
+  #openTrial(): Trial {
+    const trial = new Trial(this.#ways, this)
+    this.#inner = trial.transport
+    this.#trial = trial
+    return trial
+  }
+
   /** @param tell passes on how the server refused `initialize`; absent if it was not tried now */
   #translate(call: Call, tell: (() => void) | undefined): void {
     const session = this.#ways.translate()
-    this.#inner = session
-    session.open(call, {
+    const outcome: OpeningOutcome = {
       opened: () => {
         if (tell !== undefined) this.#ways.refused()
       },
@@ -109,7 +109,9 @@ export class EitherEraTransport implements LegacyTransport {
         if (tell === undefined) void this.#changed(call, why)
         else if (!this.#closed) tell()
       },
-    })
+    }
+    this.#inner = session
+    session.open(call, outcome)
   }
 
   /** The server is not the one that refused: it may have been replaced by one of the other era. */
@@ -131,26 +133,18 @@ export class EitherEraTransport implements LegacyTransport {
   }
 }
 
-/** The attempt to open a session by the server's own `initialize`. */
-class Trial {
+/** The attempt to open a session by the server's own `initialize`; once it has succeeded, the owner of that session's transport. */
+class Trial implements LegacyTransportOwner {
   readonly transport: LegacyTransport
   readonly #ways: EitherEra
-  readonly #refused: (call: Call, tell: () => void) => void
+  readonly #host: EitherEraTransport
   #state: 'open' | 'passed' | 'over' = 'open'
   #silence: NodeJS.Timeout | undefined
 
-  constructor(ways: EitherEra, owner: LegacyTransportOwner, refused: (call: Call, tell: () => void) => void) {
+  constructor(ways: EitherEra, host: EitherEraTransport) {
     this.#ways = ways
-    this.#refused = refused
-    this.transport = ways.passThrough({
-      fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
-      sessionOpened: (id) => owner.sessionOpened(id),
-      sessionLost: (call) => owner.sessionLost(call),
-      closed: (error) => {
-        // what ends because it was refused ends without a word
-        if (this.#state === 'passed') owner.closed(error)
-      },
-    })
+    this.#host = host
+    this.transport = ways.passThrough(this)
   }
 
   initialize(call: Call): void {
@@ -167,38 +161,58 @@ class Trial {
       interim: (message, scan) => call.interim(message, scan),
       pause: (retryMs) => call.pause(retryMs),
       final: (response: Buffer, scan: MessageScan, status: number) => {
+        const tell = () => call.final(response, scan, status)
         if (scan.errorStart < 0) {
-          if (this.end('passed')) call.final(response, scan, status)
-        } else if (this.end()) this.#refused(call, () => call.final(response, scan, status))
+          if (this.end('passed')) tell()
+        } else if (this.end('over')) void this.#host.refused(call, tell)
       },
       fail: (error) => {
-        if (!this.end()) return
+        if (!this.end('over')) return
         if (isAway(error)) call.fail(error)
-        else this.#refused(call, () => call.fail(error))
+        else void this.#host.refused(call, () => call.fail(error))
       },
     })
   }
 
   /** False if it had ended before. */
-  end(state: 'passed' | 'over' = 'over'): boolean {
+  end(state: 'passed' | 'over'): boolean {
     clearTimeout(this.#silence)
+    // it holds the message that opened the session
+    this.#silence = undefined
     if (this.#state !== 'open') return false
     this.#state = state
     return true
   }
 
+  fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    this.#ways.owner.fromServer(message, scan, call)
+  }
+
+  sessionOpened(id: string): void {
+    this.#ways.owner.sessionOpened(id)
+  }
+
+  sessionLost(call: Call | undefined): void {
+    this.#ways.owner.sessionLost(call)
+  }
+
+  closed(error: SallyportError): void {
+    // what ends because it was refused ends without a word
+    if (this.#state === 'passed') this.#ways.owner.closed(error)
+  }
+
   /** A server that does not know the legacy era may not answer at all; one that does may just be slow to start. */
   async #silent(call: Call): Promise<void> {
-    const known = this.#ways.verdict()
+    const known = this.#ways.verdict
     const verdict = known?.modern === undefined ? await this.#ways.ask() : known
     const isModern = !SallyportError.isInstance(verdict) && verdict.modern !== undefined
-    if (!isModern || !this.end()) return
+    if (!isModern || !this.end('over')) return
     const silent = new UpstreamError(
       'ERR_UPSTREAM_TIMEOUT',
       this.#ways.server,
       'did not answer initialize in time',
     )
-    this.#refused(call, () => call.fail(silent))
+    await this.#host.refused(call, () => call.fail(silent))
   }
 }
 

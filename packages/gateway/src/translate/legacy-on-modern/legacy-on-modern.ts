@@ -4,7 +4,7 @@ import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legac
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import type { LegacyOpening } from '../../upstream/upstream.ts'
 import { LATEST_MODERN, LEGACY_VERSIONS } from '../../wire/protocol.ts'
-import { EitherEraTransport } from './either-era-transport.ts'
+import { type EitherEra, EitherEraTransport } from './either-era-transport.ts'
 import { ModernSession } from './modern-session.ts'
 import { type ListenMember, SharedListen } from './shared-listen.ts'
 import { ToolMemory } from './tool-memory.ts'
@@ -43,22 +43,12 @@ export class LegacyOnModern {
     this.#options = options
   }
 
+  get options(): LegacyOnModernOptions {
+    return this.#options
+  }
+
   open(opening: LegacyOpening): LegacyTransport {
-    const { server, probeMs, verdict, refused, passThrough } = this.#options
-    const { context, owner } = opening
-    return new EitherEraTransport(
-      {
-        server,
-        silenceMs: probeMs,
-        verdict,
-        refuses: (known) => this.#refuses(known),
-        refused,
-        ask: () => this.#ask(context),
-        passThrough: (own) => passThrough({ ...opening, owner: own }),
-        translate: () => this.#session(context, owner),
-      },
-      owner,
-    )
+    return new EitherEraTransport(new Ways(this, opening))
   }
 
   close(): void {
@@ -66,7 +56,7 @@ export class LegacyOnModern {
     this.#listens.clear()
   }
 
-  #session(context: RequestContext, owner: LegacyTransportOwner): ModernSession {
+  session({ context, owner }: LegacyOpening): ModernSession {
     const { server, isHttp, logger, inputRoundMs, link } = this.#options
     const modernContext: RequestContext = { ...context, era: 'modern', protocolVersion: LATEST_MODERN }
     return new ModernSession({
@@ -80,7 +70,7 @@ export class LegacyOnModern {
       inputRoundMs,
       listen: (member) => this.#listen(modernContext, member),
       isModern: async () => {
-        const answer = await this.#ask(context)
+        const answer = await this.ask(context)
         return SallyportError.isInstance(answer) || answer.modern !== undefined
       },
     })
@@ -108,18 +98,66 @@ export class LegacyOnModern {
     return shared
   }
 
-  #refuses({ modern, legacy }: EraVerdict): boolean {
+  refuses({ modern, legacy }: EraVerdict): boolean {
     if (modern === undefined || legacy === 'untried' || !('refusedAt' in legacy)) return false
     // a server that says it speaks the legacy era is taken at its word, each time
     if (modern.versions.some((version) => LEGACY_VERSIONS.includes(version))) return false
     return this.#options.now() - legacy.refusedAt < REFUSAL_MS
   }
 
-  async #ask(context: RequestContext): Promise<EraAnswer> {
+  async ask(context: RequestContext): Promise<EraAnswer> {
     const { now, verdict, ask } = this.#options
     const known = verdict()
     if (known !== undefined && now() - this.#askedAt < RECHECK_MS) return known
     this.#askedAt = now()
     return ask(context)
+  }
+}
+
+/** What one session needs of all that. */
+class Ways implements EitherEra {
+  readonly #all: LegacyOnModern
+  readonly #opening: LegacyOpening
+
+  constructor(all: LegacyOnModern, opening: LegacyOpening) {
+    this.#all = all
+    this.#opening = opening
+  }
+
+  get server(): string {
+    return this.#all.options.server
+  }
+
+  get owner(): LegacyTransportOwner {
+    return this.#opening.owner
+  }
+
+  get silenceMs(): number {
+    return this.#all.options.probeMs
+  }
+
+  get verdict(): EraVerdict | undefined {
+    return this.#all.options.verdict()
+  }
+
+  get refuses(): boolean {
+    const { verdict } = this
+    return verdict !== undefined && this.#all.refuses(verdict)
+  }
+
+  refused(): void {
+    this.#all.options.refused()
+  }
+
+  ask(): Promise<EraAnswer> {
+    return this.#all.ask(this.#opening.context)
+  }
+
+  passThrough(owner: LegacyTransportOwner): LegacyTransport {
+    return this.#all.options.passThrough({ ...this.#opening, owner })
+  }
+
+  translate(): ModernSession {
+    return this.#all.session(this.#opening)
   }
 }
