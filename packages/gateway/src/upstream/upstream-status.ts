@@ -24,8 +24,8 @@ export interface UpstreamStatus {
 export interface EraStatus {
   /** Versions of the modern era; absent if it speaks none. */
   readonly modern: readonly string[] | undefined
-  /** Versions of the legacy era; a server of the modern era is not asked. */
-  readonly legacy: readonly string[] | 'untried'
+  /** Versions of the legacy era; a server of the modern era is not asked until a legacy client comes, and may refuse then. */
+  readonly legacy: readonly string[] | 'untried' | 'refused'
   readonly transport: 'stdio' | 'streamable-http' | 'sse'
   readonly ageMs: number
 }

@@ -151,10 +151,9 @@ export class Upstream {
         this.#failures.set(key, { error: found, at: keeps ? now() : Number.NEGATIVE_INFINITY })
       } else {
         this.#failures.clear()
-        if (upstreamEra.hasSubscribers) this.#publishEra(found)
         // that it speaks the modern era does not say that it would not refuse the other one again
         const both = found.modern !== undefined && known?.modern !== undefined
-        this.#verdict = both ? { ...found, legacy: known.legacy } : found
+        this.#decide(both ? { ...found, legacy: known.legacy } : found)
         this.#verdictAt = now()
       }
       return found
@@ -235,6 +234,11 @@ export class Upstream {
     return links.flatMap(({ process }) => process ?? [])
   }
 
+  #decide(found: EraVerdict): void {
+    if (upstreamEra.hasSubscribers) this.#publishEra(found)
+    this.#verdict = found
+  }
+
   #publishEra(found: EraVerdict): void {
     const before = this.#verdict === undefined ? undefined : JSON.stringify(versionsOf(this.#verdict))
     const said = versionsOf(found)
@@ -258,7 +262,7 @@ export class Upstream {
   #legacyRefused(): void {
     const verdict = this.#verdict
     if (verdict?.modern !== undefined)
-      this.#verdict = { ...verdict, legacy: { refusedAt: this.#environment.now() } }
+      this.#decide({ ...verdict, legacy: { refusedAt: this.#environment.now() } })
   }
 
   #legacyStdio(
@@ -446,7 +450,7 @@ export class Upstream {
 function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
   return {
     modern: modern?.versions,
-    legacy: legacy === 'untried' ? legacy : legacy.versions,
+    legacy: legacy === 'untried' ? legacy : 'refusedAt' in legacy ? 'refused' : legacy.versions,
     transport: legacyTransport,
   }
 }
