@@ -90,7 +90,7 @@ export class Upstream {
     this.#environment = environment
     this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
-    const { logger, now, credentials, limits } = environment
+    const { logger, now, credentials, limits, clientInfo } = environment
     this.#annotations = new ToolAnnotations({
       server: name,
       perPrincipal: credentials !== undefined,
@@ -102,7 +102,6 @@ export class Upstream {
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
       : { of: 'http', client: this.#httpClient({ name, definition }) }
-    const { clientInfo, logger, now, limits } = environment
     this.#legacyOnModern = new LegacyOnModern({
       server: name,
       isHttp: this.#kind.of === 'http',
