@@ -30,3 +30,13 @@ export interface LegacyTransportOwner {
   /** Nothing can be sent any more; open calls have failed already. */
   closed(error: SallyportError): void
 }
+
+/** The same owner as a plain object, to be spread where one of its methods does more. */
+export function bound(owner: LegacyTransportOwner): LegacyTransportOwner {
+  return {
+    fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
+    sessionOpened: (id) => owner.sessionOpened(id),
+    sessionLost: (call) => owner.sessionLost(call),
+    closed: (error) => owner.closed(error),
+  }
+}

@@ -1,4 +1,5 @@
 import type { UpstreamBreaker } from '../observe/events.ts'
+import type { EraVerdict } from './era.ts'
 import type { HttpLoad } from './http-client.ts'
 import type { ProcessStatus } from './process-status.ts'
 import type { LastError } from './reachability.ts'
@@ -28,4 +29,13 @@ export interface EraStatus {
   readonly legacy: readonly string[] | 'untried' | 'refused'
   readonly transport: 'stdio' | 'streamable-http' | 'sse'
   readonly ageMs: number
+}
+
+/** A verdict as it is shown. */
+export function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
+  return {
+    modern: modern?.versions,
+    legacy: legacy === 'untried' ? legacy : 'refusedAt' in legacy ? 'refused' : legacy.versions,
+    transport: legacyTransport,
+  }
 }

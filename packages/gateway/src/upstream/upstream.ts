@@ -19,14 +19,14 @@ import { HttpClient } from './http-client.ts'
 import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
-import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import { bound, type LegacyTransport, type LegacyTransportOwner } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
 import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
-import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
+import { type EraStatus, type UpstreamStatus, versionsOf } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { probeEra } from './probe.ts'
 import type { ProcessBudget } from './process-budget.ts'
@@ -446,24 +446,7 @@ export class Upstream {
   }
 }
 
-function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
-  return {
-    modern: modern?.versions,
-    legacy: legacy === 'untried' ? legacy : 'refusedAt' in legacy ? 'refused' : legacy.versions,
-    transport: legacyTransport,
-  }
-}
-
 /** Equal for callers who may use one process. In the modern era nothing is kept between calls, so a session is a caller. */
 function shareKey({ sharing }: StdioServerDefinition, principal: Principal): string {
   return sharing === undefined || sharing === 'tenant' ? principal.tenant : principalKey(principal)
-}
-
-function bound(owner: LegacyTransportOwner): LegacyTransportOwner {
-  return {
-    fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
-    sessionOpened: (id) => owner.sessionOpened(id),
-    sessionLost: (call) => owner.sessionLost(call),
-    closed: (error) => owner.closed(error),
-  }
 }
