@@ -23,6 +23,7 @@ export {
   type HttpServerDefinition,
   isStdioServer,
   type NamedServer,
+  type RetryDefinition,
   type ServerDefinition,
   type StdioServerDefinition,
 } from './server-definition.ts'

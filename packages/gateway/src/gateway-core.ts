@@ -29,6 +29,7 @@ import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
+import { notSent } from './upstream/not-sent.ts'
 import type { EraVerdict } from './upstream/era.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
@@ -182,9 +183,11 @@ export class GatewayCore implements FlowKeeper {
     const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
     session.remember(endpoint, flow.method, flow.message.params)
-    const carrier = session.peer(upstream)
+    const carriers = session.peer(upstream)
     const target = targetOf(flow.message)
-    forward(flow, { server: endpoint, target, edits: [], carrier }, this.interceptors)
+    if (upstream.definition.retry !== undefined) this.#aggregator.allowRetry(flow, upstream, target, session)
+    const { guard } = upstream
+    forward(flow, { server: endpoint, target, edits: [], carriers, guard }, this.interceptors)
   }
 
   modernRequest(flow: Flow): void {
@@ -208,7 +211,7 @@ export class GatewayCore implements FlowKeeper {
     if (known !== undefined) this.#modernSingle(flow, upstream, known)
     else {
       void upstream.era(flow.context).then((verdict) => {
-        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+        if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
         else this.#modernSingle(flow, upstream, verdict)
       })
     }
@@ -263,9 +266,11 @@ export class GatewayCore implements FlowKeeper {
       refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
       return
     }
-    const carrier = upstream.modern(flow.context.principal)
     const target = targetOf(flow.message)
-    forward(flow, { server: upstream.name, target, edits: [], carrier }, this.interceptors)
+    if (upstream.definition.retry !== undefined)
+      this.#aggregator.allowRetry(flow, upstream, target, undefined)
+    const { name, guard } = upstream
+    forward(flow, { server: name, target, edits: [], carriers: upstream, guard }, this.interceptors)
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {

@@ -1,12 +1,13 @@
 import { type Principal, type RequestContext, SallyportError, type TraceContext } from '@sallyport/core'
 import { initializeResult, negotiate, settled } from './aggregate/introduction.ts'
-import type { Carrier } from './call/call.ts'
+import type { Carrier, CarrierSource } from './call/call.ts'
 import type { Flow } from './call/flow.ts'
 import { forward } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
 import { traceHeaders } from './front/trace.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
+import { notSent } from './upstream/not-sent.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
 import { RpcCode } from './wire/protocol.ts'
 
@@ -106,12 +107,14 @@ function openSingle(
       send: (call) => peer.initialize(call, opened),
       cancel: (call, reason) => peer.cancel(call, reason),
     }
-    forward(flow, { server: endpoint, target: undefined, edits: [], carrier }, core.interceptors)
+    const carriers: CarrierSource = { carrierFor: () => carrier }
+    const { guard } = upstream
+    forward(flow, { server: endpoint, target: undefined, edits: [], carriers, guard }, core.interceptors)
   }
   if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
   else {
     void upstream.era(flow.context).then((verdict) => {
-      if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+      if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
       else open()
     })
   }

@@ -2,12 +2,14 @@ import { type GatewayInterceptor, type Logger, SallyportError, UpstreamError } f
 import type { Flow } from '../call/flow.ts'
 import { forward, withHeader } from '../call/forward.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
+import { notSent } from '../upstream/not-sent.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import type { Edit } from '../wire/splice.ts'
+import { AnnotatedCall } from './annotated-call.ts'
 import { type AskerOptions, legacyAsker, modernAsker } from './askers.ts'
 import type { Catalog, CatalogEntry } from './catalog.ts'
 import type { CursorSeal } from './cursor.ts'
@@ -45,7 +47,7 @@ export class Aggregator {
   legacy(session: LegacySession, flow: Flow): void {
     this.#route(flow, {
       asker: () => legacyAsker(session, flow.context, this.#askerOptions),
-      carrier: (upstream) => session.peer(upstream),
+      carriers: (upstream) => session.peer(upstream),
       speaks: () => true,
       session,
     })
@@ -55,10 +57,24 @@ export class Aggregator {
     const { context } = flow
     this.#route(flow, {
       asker: () => modernAsker(context, envelopeOf(flow.message.params), this.#askerOptions),
-      carrier: (upstream) => upstream.modern(context.principal),
+      carriers: (upstream) => upstream,
       speaks: (upstream) => upstream.knownEra?.modern !== undefined,
       session: undefined,
     })
+  }
+
+  /** Lets a call be made again, should its answer be lost and its server's list say that this does no harm. */
+  allowRetry(
+    flow: Flow,
+    upstream: Upstream,
+    target: string | undefined,
+    session: LegacySession | undefined,
+  ): void {
+    const asker =
+      session === undefined
+        ? modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
+        : legacyAsker(session, flow.context, this.#askerOptions)
+    flow.repeatable = new AnnotatedCall(this.#options.catalog, asker, upstream.name, flow.method, target)
   }
 
   /** The servers that a caller of the modern era reads resources from. */
@@ -239,7 +255,7 @@ export class Aggregator {
     if (way.session === undefined && upstream.knownEra === undefined) {
       void upstream.era(flow.context).then((verdict) => {
         if (flow.settled) return
-        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
+        if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
         else this.#forward(flow, way, upstream, target, edits)
       })
       return
@@ -249,9 +265,11 @@ export class Aggregator {
       flow.fail(new UpstreamError('ERR_UPSTREAM_ERA', upstream.name, message, { retrySafe: true }))
       return
     }
+    if (upstream.definition.retry !== undefined) this.allowRetry(flow, upstream, target, way.session)
+    const { name, guard } = upstream
     forward(
       flow,
-      { server: upstream.name, target, edits, carrier: way.carrier(upstream) },
+      { server: name, target, edits, carriers: way.carriers(upstream), guard },
       this.#options.interceptors,
     )
   }

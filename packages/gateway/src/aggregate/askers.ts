@@ -2,7 +2,7 @@ import {
   type JsonObject,
   principalKey,
   type RequestContext,
-  type SallyportError,
+  SallyportError,
   UpstreamError,
 } from '@sallyport/core'
 import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
@@ -41,7 +41,7 @@ export function legacyAsker(session: LegacySession, context: RequestContext, opt
       const peer = session.peer(upstream)
       // whoever keeps a list must hear of its change
       if (!isStdioServer(upstream.definition)) peer.listen()
-      return limited(server, context, method, params, [], listMs, {
+      return limited(upstream, context, method, params, [], listMs, {
         send: (call) => peer.send(call),
         cancel: (call) => peer.cancel(call, 'timeout'),
       })
@@ -59,7 +59,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
       const upstream = upstreams.get(server)
       if (upstream === undefined) return Promise.resolve(gone(server))
       const link = upstream.modern(context.principal)
-      return limited(server, context, method, { ...params, _meta: meta }, [], listMs, {
+      return limited(upstream, context, method, { ...params, _meta: meta }, [], listMs, {
         send: (call) => link.send(call),
         cancel: (call) => link.cancel(call, 'timeout'),
       })
@@ -75,8 +75,9 @@ function keepMs(upstream: Upstream | undefined, list: ListKind): number {
   return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
 }
 
+/** One that is left alone because it keeps failing is not waited for; how it does here counts as well. */
 function limited(
-  server: string,
+  upstream: Upstream,
   context: RequestContext,
   method: string,
   params: unknown,
@@ -84,9 +85,14 @@ function limited(
   timeoutMs: number,
   link: { send: (call: InternalCall) => void; cancel: (call: InternalCall) => void },
 ): Promise<InternalAnswer | SallyportError> {
+  const { name: server, guard } = upstream
+  const trial = {}
+  const refusal = guard.breaker.admit(trial)
+  if (refusal !== undefined) return Promise.resolve(refusal)
   return new Promise((resolve) => {
     const call = new InternalCall(server, context, method, params, headers, (answer) => {
       clearTimeout(timer)
+      guard.breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
       resolve(answer)
     })
     const timer = setTimeout(() => {

@@ -17,13 +17,32 @@ import type { ObservedCall } from '../observe/observed-call.ts'
 import { refusal } from '../observe/channels.ts'
 import { publishRefusal } from '../observe/publish-refusal.ts'
 import type { AuditTrail } from './audit-trail.ts'
-import type { Call, Carrier } from './call.ts'
+import type { Call, Carrier, CarrierSource } from './call.ts'
 import type { Reply } from './reply.ts'
 import { runResponsePhase } from './interceptor-phases.ts'
 
 /** Whoever keeps a list of open calls. */
 export interface FlowKeeper {
   settled(flow: Flow): void
+}
+
+/** What stands between a call and its server, from the moment that the call may be sent. */
+export interface FlowGuard extends FlowKeeper {
+  /** True if the call goes on although it failed: it is made again. */
+  takesOver(flow: Flow, error: unknown): boolean
+}
+
+/** Which server a call is for. */
+export interface FlowRoute {
+  readonly server: string
+  /** Name or URI as the server knows it. */
+  readonly target: string | undefined
+  readonly carriers: CarrierSource
+}
+
+/** Knows whether a call may be made twice. */
+export interface Repeatable {
+  isSafe(): Promise<boolean>
 }
 
 /** One request of a client, from the moment it is understood until its outcome is recorded. */
@@ -38,6 +57,18 @@ export class Flow implements Call {
   headers: readonly string[]
   /** Where the call is; it is told when nobody waits any more. */
   carrier: Carrier | undefined
+  /** Where it is sent. */
+  route: FlowRoute | undefined
+  guard: FlowGuard | undefined
+  /** Only where its server is configured for retries. */
+  repeatable: Repeatable | undefined
+  /** How often it was made again. */
+  repeats = 0
+  /** The server gave its answer. */
+  answered = false
+  /** Why there is none. */
+  failure: SallyportError | undefined
+  #heard = false
   /** What the server was asked, for interceptors that want to see the answer. */
   intercepted: InterceptedCall | undefined
   /** Absent unless somebody observes calls. */
@@ -93,6 +124,21 @@ export class Flow implements Call {
     return this.#settled
   }
 
+  /** The client has got something that belongs to the call. */
+  get wasHeard(): boolean {
+    return this.#heard
+  }
+
+  /** Sends the call to its server. */
+  dispatch(): void {
+    const { route } = this
+    if (route === undefined) return
+    const carrier = route.carriers.carrierFor(this)
+    this.carrier = carrier
+    this.observed?.sent(route.server, route.target)
+    carrier.send(this)
+  }
+
   /** Records the intent, then lets the call go on. `server` and `target` are what the route has found. */
   begin(server: string | undefined, target: string | undefined, proceed: () => void): void {
     const begun = this.#trail.begin(this.#intent(server, target))
@@ -122,7 +168,9 @@ export class Flow implements Call {
   }
 
   interim(message: Buffer): void {
-    if (!this.#settled) this.#reply.interim(message)
+    if (this.#settled) return
+    this.#heard = true
+    this.#reply.interim(message)
   }
 
   pause(retryMs: number | undefined): void {
@@ -132,6 +180,7 @@ export class Flow implements Call {
   final(response: Buffer, scan: MessageScan, status: number): void {
     if (this.#settled) return
     this.observed?.answered(response, scan)
+    this.answered = true
     const { intercepted } = this
     if (intercepted === undefined) {
       this.#finish(response, scan, status)
@@ -163,6 +212,8 @@ export class Flow implements Call {
   }
 
   fail(error: unknown): void {
+    if (!this.#settled && this.guard?.takesOver(this, error) === true) return
+    if (SallyportError.isInstance(error)) this.failure = error
     if (this.#settle()) {
       const { status, ...shown } = errorOnWire(error)
       const response = errorMessage(this.idText, shown)
@@ -198,6 +249,7 @@ export class Flow implements Call {
   #settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
+    this.guard?.settled(this)
     for (const keeper of this.#keepers) keeper.settled(this)
     return true
   }

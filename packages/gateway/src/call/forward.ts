@@ -4,16 +4,17 @@ import { RpcCode } from '../wire/protocol.ts'
 import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
-import type { Carrier } from './call.ts'
-import type { Flow } from './flow.ts'
+import type { Flow, FlowRoute } from './flow.ts'
 import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
 
-export interface Route {
-  readonly server: string
-  /** Name or URI as the server knows it. */
-  readonly target: string | undefined
+export interface Route extends FlowRoute {
   readonly edits: readonly Edit[]
-  readonly carrier: Carrier
+  readonly guard: SendingGuard
+}
+
+/** Lets calls through to a server, in its own time. */
+export interface SendingGuard {
+  send(flow: Flow): void
 }
 
 /** Records the intent, lets interceptors have their say, sends. The one way from a route to a server. */
@@ -26,9 +27,8 @@ export function forward(flow: Flow, route: Route, interceptors: readonly Gateway
 }
 
 function send(flow: Flow, route: Route): void {
-  flow.carrier = route.carrier
-  flow.observed?.sent(route.server, route.target)
-  route.carrier.send(flow)
+  flow.route = route
+  route.guard.send(flow)
 }
 
 function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {

@@ -34,6 +34,7 @@ export class DuplexChannel {
   readonly #calls = new Map<number, OpenCall>()
   readonly #numbers = new Map<Call, number>()
   #next = 1
+  #hasServed = false
 
   constructor(options: DuplexChannelOptions) {
     this.#options = options
@@ -50,6 +51,11 @@ export class DuplexChannel {
 
   get openCount(): number {
     return this.#calls.size
+  }
+
+  /** Something was answered beside the questions with which every connection begins. */
+  get hasServed(): boolean {
+    return this.#hasServed
   }
 
   send(call: Call, timeoutMs = this.#options.timeoutMs): void {
@@ -70,7 +76,8 @@ export class DuplexChannel {
   /** The call is over for its caller; the server is told. */
   cancel(call: Call, reason: string | undefined): void {
     const requestId = this.#forget(call)
-    if (requestId === undefined) return
+    // "initialize" is never cancelled (2025-11-25 basic/utilities/cancellation)
+    if (requestId === undefined || call.method === 'initialize') return
     const params = { requestId, ...(reason !== undefined && { reason }) }
     this.#options.write(notificationMessage('notifications/cancelled', params))
   }
@@ -126,6 +133,8 @@ export class DuplexChannel {
     const open = this.#find(message, scan.idStart, scan.idEnd)
     // late answers to calls that were cancelled or timed out end here
     if (open === undefined) return
+    const { method } = open.call
+    if (method !== 'initialize' && method !== 'server/discover') this.#hasServed = true
     this.#forget(open.call)
     const edits: Edit[] = [[scan.idStart, scan.idEnd, open.call.idText]]
     if (scan.subscriptionStart >= 0)

@@ -1,6 +1,7 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { SseParser } from '../wire/sse-parser.ts'
+import { BlamelessError } from './blameless-error.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import { oneHeader } from './http-client.ts'
 import type { LegacyHttpTransportOptions } from './legacy-http-transport.ts'
@@ -67,7 +68,8 @@ export class LegacySseTransport implements LegacyTransport {
     this.#closed = true
     clearInterval(this.#sweep)
     this.#request?.abort()
-    this.#channel.fail(this.#error('the session was closed'))
+    const { server } = this.#options
+    this.#channel.fail(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, 'the session was closed'))
   }
 
   #connect(): void {

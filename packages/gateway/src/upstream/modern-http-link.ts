@@ -6,6 +6,8 @@ import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
 import { type HttpClient, type HttpHeaders, nothingToAbort } from './http-client.ts'
 import { type Abortable, releaseLater } from './lingering.ts'
+import { BlamelessError } from './blameless-error.ts'
+import { httpFailure, retryAfterOf } from './http-failure.ts'
 import { isEventStream, type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 
@@ -45,10 +47,10 @@ export class ModernHttpLink implements ModernLink {
       call.method,
     ]
     if (call.headers.length > 0) headers.push(...call.headers)
+    const timeoutMs = timeoutOf(call, this.options.timeoutMs)
     // the answer may come before `send` returns: a refusal of the credentials port does
     this.#open.set(call, nothingToAbort)
-    const answer = new MessageReader(server, maxAnswerBytes, new ModernCallStream(this, call))
-    const timeoutMs = timeoutOf(call, this.options.timeoutMs)
+    const answer = new MessageReader(server, maxAnswerBytes, new ModernCallStream(this, call), timeoutMs)
     const request = client.send({ context, method: 'POST', headers, body, timeoutMs }, answer)
     if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
@@ -73,11 +75,8 @@ export class ModernHttpLink implements ModernLink {
   }
 
   async close(): Promise<void> {
-    const error = new UpstreamError(
-      'ERR_UPSTREAM_UNAVAILABLE',
-      this.options.server,
-      'was stopped by the gateway',
-    )
+    const { server } = this.options
+    const error = new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, 'was stopped by the gateway')
     for (const [call, request] of [...this.#open]) {
       this.#open.delete(call)
       request.abort()
@@ -91,14 +90,16 @@ class ModernCallStream implements MessageListener {
   readonly #link: ModernHttpLink
   readonly #call: Call
   #streamed = false
+  #retryAfterMs: number | undefined
 
   constructor(link: ModernHttpLink, call: Call) {
     this.#link = link
     this.#call = call
   }
 
-  head(_status: number, headers: HttpHeaders): void {
+  head(status: number, headers: HttpHeaders): void {
     this.#streamed = isEventStream(headers)
+    this.#retryAfterMs = retryAfterOf(status, headers)
   }
 
   message(message: Buffer, scan: MessageScan, status: number): void {
@@ -118,7 +119,8 @@ class ModernCallStream implements MessageListener {
 
   end(status: number): void {
     if (status === 200) this.#fail('ended its answer before the response')
-    else this.#fail(`answered HTTP ${status}`)
+    else if (this.#link.settle(this.#call))
+      this.#call.fail(httpFailure(this.#link.options.server, status, this.#retryAfterMs))
   }
 
   fail(error: SallyportError): void {

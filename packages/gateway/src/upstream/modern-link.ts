@@ -1,3 +1,4 @@
+import type { SallyportError } from '@sallyport/core'
 import type { Call, Carrier } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -8,6 +9,23 @@ export interface ModernLink extends Carrier {
   readonly process: ProcessStatus | undefined
   /** Resolves when nothing of it is left. Calls that are open fail. */
   close(): Promise<void>
+}
+
+/** Stands where no link can be had now. */
+export class RefusingLink implements ModernLink {
+  readonly #error: SallyportError
+
+  constructor(error: SallyportError) {
+    this.#error = error
+  }
+
+  send(call: Call): void {
+    call.fail(this.#error)
+  }
+
+  cancel(): void {}
+
+  async close(): Promise<void> {}
 }
 
 /** A subscription stays open as long as the caller listens; everything else has its time. */

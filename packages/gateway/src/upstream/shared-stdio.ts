@@ -50,7 +50,7 @@ export class SharedStdio {
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
-      onClosed: (error) => this.#closed(error),
+      onClosed: (error, crashed) => this.#closed(error, crashed),
     })
     this.#channel = new DuplexChannel({
       server: server.name,
@@ -231,7 +231,8 @@ export class SharedStdio {
     return busy.size === 1 && only !== undefined ? [only] : []
   }
 
-  #closed(error: SallyportError): void {
+  #closed(error: SallyportError, crashed: boolean): void {
+    if (crashed) this.#options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
     clearInterval(this.#sweep)
     clearTimeout(this.#idleTimer)
     this.#failure ??= error

@@ -11,6 +11,7 @@ import { onOneLine } from '../wire/json-rpc.ts'
 import { processExited, processStarted } from '../observe/channels.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
 import type { Reachability } from './reachability.ts'
+import { BlamelessError } from './blameless-error.ts'
 
 export interface StdioChildOptions {
   readonly server: NamedServer & { readonly definition: StdioServerDefinition }
@@ -19,8 +20,8 @@ export interface StdioChildOptions {
   readonly maxLineBytes: number
   readonly reachability: Reachability
   readonly onMessage: (line: Buffer) => void
-  /** Called once, when nothing can be sent any more. */
-  readonly onClosed: (error: SallyportError) => void
+  /** Called once, when nothing can be sent any more. `crashed`: it was not the gateway that ended it. */
+  readonly onClosed: (error: SallyportError, crashed: boolean) => void
 }
 
 /** A server gets this long to end after its input was closed (spec: stdio, Shutdown). */
@@ -73,9 +74,8 @@ export class StdioChild {
 
   /** Closes the server's input and waits for its end; kills it if it stays. */
   async close(): Promise<void> {
-    this.#end(
-      new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.#options.server.name, 'was stopped by the gateway'),
-    )
+    const { name } = this.#options.server
+    this.#end(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', name, 'was stopped by the gateway'), false)
     await this.#gone
   }
 
@@ -139,13 +139,13 @@ export class StdioChild {
     this.#end(error)
   }
 
-  #end(error: SallyportError): void {
+  #end(error: SallyportError, crashed = true): void {
     if (this.#closed) return
     this.#closed = true
     this.#outbox = []
     this.#abort.abort()
     if (this.#process !== undefined) this.#stop(this.#process)
-    this.#options.onClosed(error)
+    this.#options.onClosed(error, crashed)
   }
 
   #stop(child: ServerProcess): void {

@@ -2,11 +2,14 @@ import type { Call } from '../call/call.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
+import type { RestartBackoff } from './restart-backoff.ts'
 import { StdioChild, type StdioChildOptions } from './stdio-child.ts'
 
 export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessage' | 'onClosed'> {
   readonly timeoutMs: number
   readonly now: () => number
+  /** Told how the process did. */
+  readonly restarts: RestartBackoff
 }
 
 /** A child process of one session alone: whatever the server says is meant for this session. */
@@ -20,8 +23,9 @@ export class StdioTransport implements LegacyTransport {
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
-      onClosed: (error) => {
+      onClosed: (error, crashed) => {
         clearInterval(this.#sweep)
+        if (crashed) options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
         this.#channel.fail(error)
         owner.closed(error)
       },

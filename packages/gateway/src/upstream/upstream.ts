@@ -14,13 +14,15 @@ import {
   UpstreamError,
 } from '@sallyport/core'
 import type { GatewayLimits } from '../gateway-options.ts'
+import type { Call, Carrier, CarrierSource } from '../call/call.ts'
+import { BlamelessError } from './blameless-error.ts'
 import type { EraAnswer, EraVerdict } from './era.ts'
 import { HttpClient } from './http-client.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
-import type { ModernLink, ModernNotice } from './modern-link.ts'
+import { type ModernLink, type ModernNotice, RefusingLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -28,8 +30,10 @@ import { Reachability } from './reachability.ts'
 import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { probeEra } from './probe.ts'
+import { RestartBackoff } from './restart-backoff.ts'
 import { SharedStdio } from './shared-stdio.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
+import { UpstreamGuard } from './upstream-guard.ts'
 
 export interface UpstreamEnvironment {
   readonly runtime: ServerRuntime
@@ -63,9 +67,11 @@ const FAILURE_MS = 1_000
 const GOODBYE_MS = 500
 
 /** One MCP server behind the gateway, and everything that is open towards it. */
-export class Upstream {
+export class Upstream implements CarrierSource {
   readonly name: string
   readonly definition: ServerDefinition
+  readonly guard: UpstreamGuard
+  readonly #restarts: RestartBackoff
   readonly #environment: UpstreamEnvironment
   readonly #kind: Kind
   readonly #reachability: Reachability
@@ -84,6 +90,10 @@ export class Upstream {
     this.#environment = environment
     this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
+    const { limits, logger, now } = environment
+    this.guard = new UpstreamGuard({ server: name, limits, retry: definition.retry, logger, now })
+    const { restartMs: firstMs, longestRestartMs: longestMs } = limits
+    this.#restarts = new RestartBackoff({ server: name, firstMs, longestMs, logger, now })
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
       : { of: 'http', client: this.#httpClient({ name, definition }) }
@@ -108,7 +118,7 @@ export class Upstream {
     const failure = this.#failures.get(key)
     if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
     const asking = this.#asking.get(key)
-    if (asking !== undefined) return asking.answer
+    if (asking !== undefined) return this.#inTime(asking.answer)
     const answer = this.#probe(context).then((found) => {
       this.#asking.delete(key)
       if (SallyportError.isInstance(found)) {
@@ -125,7 +135,20 @@ export class Upstream {
       return found
     })
     this.#asking.set(key, { answer, since: performance.now() })
-    return answer
+    return this.#inTime(answer)
+  }
+
+  /** Who asks waits as long as two questions may take; a process that takes longer to start goes on starting. */
+  async #inTime(answer: Promise<EraAnswer>): Promise<EraAnswer> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<SallyportError>((resolve) => {
+      const options = { retrySafe: true }
+      const error = new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.name, 'takes long to start', options)
+      timer = setTimeout(() => resolve(error), this.#environment.limits.probeMs * 3).unref()
+    })
+    const first = await Promise.race([answer, late])
+    clearTimeout(timer)
+    return first
   }
 
   status(): UpstreamStatus {
@@ -155,10 +178,17 @@ export class Upstream {
     return this.#failures.has(this.#askerKey(context))
   }
 
+  /** How a call of the modern era gets to the server now. */
+  carrierFor(call: Call): Carrier {
+    return this.modern(call.context.principal)
+  }
+
   modern(principal: Principal): ModernLink {
     const key = this.#modernKey(principal)
     const known = this.#modern.get(key)
     if (known !== undefined) return known
+    const refusal = this.#kind.of === 'stdio' ? this.#restarts.refusal : undefined
+    if (refusal !== undefined) return new RefusingLink(refusal)
     const link = this.#openModern(() => {
       if (this.#modern.get(key) === link) this.#modern.delete(key)
     })
@@ -215,15 +245,10 @@ export class Upstream {
     if (opening.answersQuestions || sharing === 'session') {
       const { limits } = this.#environment
       if (this.#exclusive.size >= limits.processesPerServer) {
-        throw new UpstreamError(
-          'ERR_UPSTREAM_UNAVAILABLE',
-          this.name,
-          `already runs ${limits.processesPerServer} processes`,
-          {
-            retrySafe: true,
-          },
-        )
+        const message = `already runs ${limits.processesPerServer} processes`
+        throw new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.name, message, { retrySafe: true })
       }
+      this.#mayStart()
       const transport = new StdioTransport(this.#stdioOptions(server), {
         ...bound(owner),
         closed: (error) => {
@@ -237,6 +262,7 @@ export class Upstream {
     const key = JSON.stringify([shareKey(server.definition, context.principal), opening.protocolVersion])
     let shared = this.#shared.get(key)
     if (shared === undefined) {
+      this.#mayStart()
       shared = new SharedStdio({
         ...this.#stdioOptions(server),
         context,
@@ -251,6 +277,11 @@ export class Upstream {
       this.#shared.set(key, shared)
     }
     return shared.join(owner)
+  }
+
+  #mayStart(): void {
+    const { refusal } = this.#restarts
+    if (refusal !== undefined) throw refusal
   }
 
   #legacyHttp(
@@ -310,6 +341,7 @@ export class Upstream {
         clientInfo,
         now,
         timeoutMs: limits.probeMs,
+        patienceMs: this.#kind.of === 'http' ? limits.probeMs : limits.probeMs + this.#timeoutMs,
         openModern: () => this.modern(principal),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
@@ -368,7 +400,7 @@ export class Upstream {
     const { runtime, logger, limits, now } = this.#environment
     const reachability = this.#reachability
     const maxLineBytes = limits.answerBytes
-    return { server, runtime, logger, maxLineBytes, reachability, timeoutMs: this.#timeoutMs, now }
+    return { server, runtime, logger, maxLineBytes, reachability, timeoutMs: this.#timeoutMs, now, restarts: this.#restarts }
   }
 
   #httpClient(server: NamedServer & { readonly definition: HttpServerDefinition }): HttpClient {

@@ -24,7 +24,8 @@ beforeAll(async () => {
   legacyServer = await startHandmade({ era: 'legacy', handle: act })
   running = await startGateway({
     servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } },
-    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000 },
+    // a server that does nothing but fail would be left alone
+    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000, breakerFailures: 1_000_000 },
   })
   await running.gateway.ready()
 })
