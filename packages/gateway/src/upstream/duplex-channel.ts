@@ -15,6 +15,8 @@ export interface DuplexChannelOptions {
   readonly garbage: (text: string) => void
   readonly timeoutMs: number
   readonly now: () => number
+  /** Nothing but timeouts came of the last calls: whoever is at the other end does not answer any more. */
+  readonly stuck?: { readonly afterTimeouts: number; readonly tell: () => void }
   /** HTTP status that a response has where the front is HTTP (default 200). */
   readonly status?: (response: Buffer, scan: MessageScan) => number
 }
@@ -35,6 +37,8 @@ export class DuplexChannel {
   readonly #numbers = new Map<Call, number>()
   #next = 1
   #hasServed = false
+  /** Calls in a row that got no answer in time. */
+  #timeouts = 0
 
   constructor(options: DuplexChannelOptions) {
     this.#options = options
@@ -106,8 +110,11 @@ export class DuplexChannel {
     for (const { call, deadline } of this.#calls.values()) {
       if (deadline > now) continue
       this.cancel(call, 'timeout')
+      this.#timeouts++
       call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.#options.server, 'did not answer in time'))
     }
+    const { stuck } = this.#options
+    if (stuck !== undefined && this.#timeouts >= stuck.afterTimeouts) stuck.tell()
   }
 
   /** The stream is gone. */
@@ -133,6 +140,7 @@ export class DuplexChannel {
     const open = this.#find(message, scan.idStart, scan.idEnd)
     // late answers to calls that were cancelled or timed out end here
     if (open === undefined) return
+    this.#timeouts = 0
     const { method } = open.call
     if (method !== 'initialize' && method !== 'server/discover') this.#hasServed = true
     this.#forget(open.call)

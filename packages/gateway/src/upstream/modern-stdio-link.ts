@@ -51,6 +51,7 @@ export class ModernStdioLink implements ModernLink {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
       status: httpStatus,
     })
     this.#usedAt = now()

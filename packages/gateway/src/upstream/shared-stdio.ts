@@ -60,6 +60,7 @@ export class SharedStdio {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
     })
     this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
     this.#sweep.unref()

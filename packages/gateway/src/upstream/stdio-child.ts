@@ -26,6 +26,8 @@ export interface StdioChildOptions {
 
 /** A server gets this long to end after its input was closed (spec: stdio, Shutdown). */
 const EXIT_GRACE_MS = 2_000
+/** The news that a process has ended comes soon after the end of its output. */
+const END_NEWS_MS = 500
 const LINE_FEED = Buffer.from('\n')
 
 /** One running server and its pipes. Messages written before it runs wait for it. */
@@ -79,6 +81,14 @@ export class StdioChild {
     await this.#gone
   }
 
+  /** Ends a server that does not answer any more: a new process may. */
+  giveUp(): void {
+    const { logger, server } = this.#options
+    if (this.#closed) return
+    logger.warn('server does not answer any more and is stopped', { server: server.name })
+    this.#end(this.#error('does not answer any more and was stopped'), false)
+  }
+
   async #run(): Promise<void> {
     const { server, runtime, maxLineBytes, onMessage, reachability } = this.#options
     let child: ServerProcess
@@ -108,6 +118,10 @@ export class StdioChild {
     })
     child.stdin.on('error', () => {})
     child.stdout.on('error', () => {})
+    // a server that ends closes its output first; one that only closes it will never answer again
+    child.stdout.once('end', () => {
+      setTimeout(() => this.#fail('closed its output'), END_NEWS_MS).unref()
+    })
     this.#logErrors(child)
     if (this.#closed) this.#stop(child)
     else this.#flush()

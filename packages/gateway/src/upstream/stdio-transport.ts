@@ -8,6 +8,8 @@ import { StdioChild, type StdioChildOptions } from './stdio-child.ts'
 export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessage' | 'onClosed'> {
   readonly timeoutMs: number
   readonly now: () => number
+  /** Timeouts in a row after which a process counts as stuck. */
+  readonly stuckAfter: number
   /** Told how the process did. */
   readonly restarts: RestartBackoff
 }
@@ -38,6 +40,7 @@ export class StdioTransport implements LegacyTransport {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
     })
     this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
     this.#sweep.unref()

@@ -398,9 +398,17 @@ export class Upstream implements CarrierSource {
 
   #stdioOptions(server: NamedServer & { readonly definition: StdioServerDefinition }): StdioTransportOptions {
     const { runtime, logger, limits, now } = this.#environment
-    const reachability = this.#reachability
-    const maxLineBytes = limits.answerBytes
-    return { server, runtime, logger, maxLineBytes, reachability, timeoutMs: this.#timeoutMs, now, restarts: this.#restarts }
+    return {
+      server,
+      runtime,
+      logger,
+      maxLineBytes: limits.answerBytes,
+      reachability: this.#reachability,
+      timeoutMs: this.#timeoutMs,
+      now,
+      restarts: this.#restarts,
+      stuckAfter: limits.breakerFailures,
+    }
   }
 
   #httpClient(server: NamedServer & { readonly definition: HttpServerDefinition }): HttpClient {
