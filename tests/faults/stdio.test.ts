@@ -15,7 +15,7 @@ const limits = {
   restartMs: 50,
   longestRestartMs: 500,
 }
-const timeoutMs = 1_500
+const timeoutMs = 1_000
 
 let neighbours: Neighbours
 let gateway: GatewayProcess

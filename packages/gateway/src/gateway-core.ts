@@ -29,7 +29,6 @@ import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
-import { notSent } from './upstream/not-sent.ts'
 import type { EraVerdict } from './upstream/era.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
@@ -211,7 +210,7 @@ export class GatewayCore implements FlowKeeper {
     if (known !== undefined) this.#modernSingle(flow, upstream, known)
     else {
       void upstream.era(flow.context).then((verdict) => {
-        if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
+        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
         else this.#modernSingle(flow, upstream, verdict)
       })
     }

@@ -7,7 +7,6 @@ import type { Reply } from './call/reply.ts'
 import { traceHeaders } from './front/trace.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
-import { notSent } from './upstream/not-sent.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
 import { RpcCode } from './wire/protocol.ts'
 
@@ -114,7 +113,7 @@ function openSingle(
   if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
   else {
     void upstream.era(flow.context).then((verdict) => {
-      if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
+      if (SallyportError.isInstance(verdict)) flow.fail(verdict)
       else open()
     })
   }

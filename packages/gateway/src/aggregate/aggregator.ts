@@ -2,7 +2,6 @@ import { type GatewayInterceptor, type Logger, SallyportError, UpstreamError } f
 import type { Flow } from '../call/flow.ts'
 import { forward, withHeader } from '../call/forward.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
-import { notSent } from '../upstream/not-sent.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord } from '../wire/client-message.ts'
@@ -255,7 +254,7 @@ export class Aggregator {
     if (way.session === undefined && upstream.knownEra === undefined) {
       void upstream.era(flow.context).then((verdict) => {
         if (flow.settled) return
-        if (SallyportError.isInstance(verdict)) flow.fail(notSent(verdict))
+        if (SallyportError.isInstance(verdict)) flow.fail(verdict)
         else this.#forward(flow, way, upstream, target, edits)
       })
       return

@@ -165,7 +165,7 @@ export class LegacyPeer implements Carrier, CarrierSource {
         if (!SallyportError.isInstance(verdict)) this.#initialize()
         else {
           this.#state = 'idle'
-          this.#failQueue(notSent(verdict))
+          this.#failQueue(verdict)
         }
       })
     }

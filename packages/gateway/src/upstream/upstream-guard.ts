@@ -69,8 +69,9 @@ export class UpstreamGuard implements FlowGuard {
     if (retry === undefined || flow.repeatable === undefined || flow.wasHeard || this.#queue.has(flow))
       return false
     if (!SallyportError.isInstance(error) || !isWorthRepeating(error)) return false
+    if (flow.repeats >= (retry.attempts ?? 1)) return false
     const pauseMs = this.#pauseMs(error, flow.repeats)
-    if (flow.repeats >= (retry.attempts ?? 1) || pauseMs === undefined) return false
+    if (pauseMs === undefined) return false
     flow.repeats++
     this.#failed(flow, error)
     flow.carrier = undefined

@@ -29,6 +29,7 @@ import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
 import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
+import { notSent } from './not-sent.ts'
 import { probeEra } from './probe.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import { SharedStdio } from './shared-stdio.ts'
@@ -119,8 +120,9 @@ export class Upstream implements CarrierSource {
     if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
     const asking = this.#asking.get(key)
     if (asking !== undefined) return this.#inTime(asking.answer)
-    const answer = this.#probe(context).then((found) => {
+    const answer = this.#probe(context).then((answered) => {
       this.#asking.delete(key)
+      const found = SallyportError.isInstance(answered) ? notSent(answered, FAILURE_MS) : answered
       if (SallyportError.isInstance(found)) {
         // a consent may be given at any moment, and the person who gave it tries again at once
         const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
