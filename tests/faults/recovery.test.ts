@@ -107,8 +107,9 @@ describe.each(ERAS)('without its client connecting anew, a server of the %s era 
     const name = nameOf('restarts', era)
     const caller = await openCaller(gateway.at(name), era)
     await isFine(caller)
-    await replace(name, era)
+    const next = await replace(name, era)
     await isFine(caller)
+    expect(next.count('fine')).toBe(1)
     await neighboursGoOn()
   })
 

@@ -1,4 +1,4 @@
-import { type Logger, type SallyportError, UpstreamError } from '@sallyport/core'
+import type { Logger, SallyportError, UpstreamError } from '@sallyport/core'
 import { ExponentialBackoff, type IBackoff, type IBackoffFactory, noJitterGenerator } from 'cockatiel'
 import { BlamelessError } from './blameless-error.ts'
 

@@ -104,7 +104,7 @@ export class UpstreamGuard implements FlowGuard {
     }
     flow.guard = this
     this.#queue.set(flow, now() + limits.queueMs)
-    this.#timer ??= setTimeout(() => this.#expire(), limits.queueMs).unref()
+    if (this.#timer === undefined) this.#expireIn(limits.queueMs)
   }
 
   /** Lets those in whose turn it is. */
@@ -117,13 +117,18 @@ export class UpstreamGuard implements FlowGuard {
     }
   }
 
+  #expireIn(ms: number): void {
+    this.#timer = setTimeout(() => this.#expire(), ms)
+    this.#timer.unref()
+  }
+
   #expire(): void {
     this.#timer = undefined
     const { server, limits, now } = this.#options
     for (const [flow, deadline] of this.#queue) {
       const restMs = deadline - now()
       if (restMs > 0) {
-        this.#timer = setTimeout(() => this.#expire(), restMs).unref()
+        this.#expireIn(restMs)
         return
       }
       const message = `is busy: ${limits.callsPerServer} calls have been open for ${limits.queueMs} ms`
