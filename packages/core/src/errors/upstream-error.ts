@@ -12,6 +12,8 @@ export class UpstreamError extends SallyportError {
   readonly code: UpstreamErrorCode
   /** Name of the server in the registry. */
   readonly server: string
+  /** What happened, without the name of the server. */
+  readonly detail: string
   /** True where the server cannot have begun to work on the call, so that sending it again is safe. */
   readonly retrySafe: boolean
   /** Milliseconds after which another attempt may do better; absent where that is not known. */
@@ -26,6 +28,7 @@ export class UpstreamError extends SallyportError {
     super(`server "${server}": ${message}`, options)
     this.code = code
     this.server = server
+    this.detail = message
     this.retrySafe = options.retrySafe ?? false
     this.retryAfterMs = options.retryAfterMs
   }

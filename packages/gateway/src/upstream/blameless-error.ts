@@ -5,6 +5,11 @@ export class BlamelessError extends UpstreamError {
   override name = 'UpstreamError'
 }
 
+/** What happened, for a sentence that has named the server already. */
+export function detailOf(error: SallyportError): string {
+  return error instanceof UpstreamError ? error.detail : error.message
+}
+
 /** What counts against a server. */
 export function isFaultOfServer(error: SallyportError): boolean {
   if (error instanceof BlamelessError) return false

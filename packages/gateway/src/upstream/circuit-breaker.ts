@@ -6,7 +6,7 @@ import {
   type IBackoffFactory,
   noJitterGenerator,
 } from 'cockatiel'
-import { BlamelessError, isFaultOfServer } from './blameless-error.ts'
+import { BlamelessError, detailOf, isFaultOfServer } from './blameless-error.ts'
 
 export interface CircuitBreakerOptions {
   readonly server: string
@@ -53,7 +53,7 @@ export class CircuitBreaker {
     const restMs = this.#openUntil - this.#options.now()
     if (restMs <= 0 && this.#trial === undefined) return undefined
     const { server } = this.#options
-    const why = this.#lastFailure?.message.replace(`server "${server}": `, '') ?? 'it failed'
+    const why = this.#lastFailure === undefined ? 'it failed' : detailOf(this.#lastFailure)
     return new BlamelessError(
       'ERR_UPSTREAM_UNAVAILABLE',
       server,

@@ -153,6 +153,7 @@ export class DuplexChannel {
   #progress(message: Buffer, scan: MessageScan): void {
     const open = this.#find(message, scan.progressStart, scan.progressEnd)
     if (open?.token === undefined) return
+    this.#timeouts = 0
     if (open.deadline !== Number.POSITIVE_INFINITY)
       open.deadline = this.#options.now() + this.#options.timeoutMs
     const restored = splice(message, [scan.progressStart, scan.progressEnd, open.token])

@@ -9,8 +9,7 @@ import { BlamelessError } from './blameless-error.ts'
  */
 export function notSent(error: SallyportError, laterMs?: number): SallyportError {
   if (!(error instanceof UpstreamError)) return error
-  const { code, server, retryAfterMs = laterMs, cause } = error
-  const message = error.message.replace(`server "${server}": `, '')
+  const { code, server, detail, retryAfterMs = laterMs, cause } = error
   const Kind = error instanceof BlamelessError ? BlamelessError : UpstreamError
-  return new Kind(code, server, message, { cause, retrySafe: true, retryAfterMs })
+  return new Kind(code, server, detail, { cause, retrySafe: true, retryAfterMs })
 }

@@ -1,6 +1,6 @@
 import type { Logger, SallyportError, UpstreamError } from '@sallyport/core'
 import { ExponentialBackoff, type IBackoff, type IBackoffFactory, noJitterGenerator } from 'cockatiel'
-import { BlamelessError } from './blameless-error.ts'
+import { BlamelessError, detailOf } from './blameless-error.ts'
 
 export interface RestartBackoffOptions {
   readonly server: string
@@ -60,7 +60,7 @@ export class RestartBackoff {
     if (this.#crashes <= FREE_RESTARTS) return
     const wait = (this.#wait ?? this.#waits).next(undefined)
     this.#wait = wait
-    this.#reason = error.message.replace(`server "${server}": `, '')
+    this.#reason = detailOf(error)
     this.#notBefore = now() + wait.duration
     logger.warn('server keeps ending soon after its start', { server, restartMs: wait.duration })
   }

@@ -7,6 +7,7 @@ import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
+import { notSent } from './not-sent.ts'
 import { StdioChild } from './stdio-child.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
@@ -144,7 +145,7 @@ export class SharedStdio {
 
   #whenReady(call: Call, proceed: () => void): void {
     const go = () => {
-      if (this.#failure !== undefined) call.fail(this.#failure)
+      if (this.#failure !== undefined) call.fail(notSent(this.#failure))
       else proceed()
     }
     if (this.#initializeResult !== undefined || this.#failure !== undefined) go()
