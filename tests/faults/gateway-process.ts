@@ -14,8 +14,8 @@ export interface GatewayProcess {
   at(server: string): string
   /** The endpoint of all servers together. */
   readonly url: string
-  /** Resident memory in megabytes. */
-  residentMb(): number
+  /** Resident memory in megabytes: now, and at its highest. */
+  memory(): { readonly nowMb: number; readonly peakMb: number }
   /** Where a name under `.test` is from now on. */
   moveName(name: string, address: string): void
   kill(): Promise<void>
@@ -55,7 +55,12 @@ export async function startGateway(
     pid,
     url,
     at: (server) => `${url}/${server}`,
-    residentMb: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024,
+    memory() {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+      const mb = (name: string) =>
+        Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)
+      return { nowMb: mb('VmRSS'), peakMb: mb('VmHWM') }
+    },
     moveName(name, address) {
       hosts[name] = address
       writeFileSync(hostsFile, JSON.stringify(hosts))

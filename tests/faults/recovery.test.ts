@@ -109,7 +109,7 @@ describe.each(ERAS)('without its client connecting anew, a server of the %s era 
     await isFine(caller)
     const next = await replace(name, era)
     await isFine(caller)
-    expect(next.count('fine')).toBe(1)
+    expect(next.count('fine')).toBeGreaterThan(0)
     await neighboursGoOn()
   })
 
