@@ -6,6 +6,8 @@ import {
   type IBackoffFactory,
   noJitterGenerator,
 } from 'cockatiel'
+import { publishBreaker } from '../observe/channels.ts'
+import type { UpstreamBreaker } from '../observe/events.ts'
 import { BlamelessError, detailOf, isFaultOfServer } from './blameless-error.ts'
 
 export interface CircuitBreakerOptions {
@@ -63,11 +65,19 @@ export class CircuitBreaker {
     )
   }
 
+  get state(): UpstreamBreaker['state'] {
+    if (this.#wait === undefined) return 'closed'
+    return this.#trial === undefined ? 'open' : 'half-open'
+  }
+
   /** Asks for leave to make this call. With the circuit half-open, the first one that asks gets it. */
   admit(call: object): UpstreamError | undefined {
     if (this.#wait === undefined) return undefined
     const { refusal } = this
-    if (refusal === undefined) this.#trial = call
+    if (refusal === undefined) {
+      this.#trial = call
+      publishBreaker(this.#options.server, 'half-open', undefined)
+    }
     return refusal
   }
 
@@ -85,6 +95,7 @@ export class CircuitBreaker {
     this.#wait = undefined
     this.#trial = undefined
     this.#lastFailure = undefined
+    publishBreaker(this.#options.server, 'closed', undefined)
   }
 
   /** True if this opened the circuit. */
@@ -100,6 +111,7 @@ export class CircuitBreaker {
     const wait = (this.#wait ?? this.#waits).next(undefined)
     this.#wait = wait
     this.#openUntil = this.#options.now() + Math.max(wait.duration, retryAfter(error))
+    publishBreaker(this.#options.server, 'open', error.code)
     return true
   }
 

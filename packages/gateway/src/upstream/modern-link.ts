@@ -13,6 +13,7 @@ export interface ModernLink extends Carrier {
 
 /** Stands where no link can be had now. */
 export class RefusingLink implements ModernLink {
+  readonly process = undefined
   readonly #error: SallyportError
 
   constructor(error: SallyportError) {

@@ -35,7 +35,8 @@ export class ModernStdioLink implements ModernLink {
       onClosed: (error, crashed) => {
         clearInterval(this.#sweep)
         // a server of the legacy era may well end because of a question that it does not know
-        if (crashed && this.#used) options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
+        if (crashed && this.#used)
+          options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
         options.onClosed()
         this.#channel.fail(error)
       },

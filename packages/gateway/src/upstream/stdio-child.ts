@@ -86,7 +86,9 @@ export class StdioChild {
     const { logger, server } = this.#options
     if (this.#closed) return
     logger.warn('server does not answer any more and is stopped', { server: server.name })
-    this.#end(this.#error('does not answer any more and was stopped'), false)
+    const error = this.#error('does not answer any more and was stopped')
+    this.#options.reachability.failed(error)
+    this.#end(error, false)
   }
 
   async #run(): Promise<void> {

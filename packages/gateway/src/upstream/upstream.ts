@@ -163,7 +163,7 @@ export class Upstream implements CarrierSource {
       reachable,
       lastError,
       era: this.#eraStatus(),
-      breaker: undefined,
+      breaker: this.guard.breaker.state,
       processes: this.#processes(),
       http: kind.of === 'http' ? kind.client.load : undefined,
     }

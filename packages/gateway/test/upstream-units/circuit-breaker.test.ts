@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { UpstreamError } from '@sallyport/core'
 import { describe, expect, it } from 'vitest'
 import { CircuitBreaker } from '../../src/upstream/circuit-breaker.ts'
@@ -92,6 +93,28 @@ describe('a circuit', () => {
     expect(fail()).toBe(false)
     breaker.ended(trial, undefined)
     expect(breaker.admit({})).toBeUndefined()
+  })
+
+  it('tells whoever listens what state it is in', () => {
+    const told: unknown[] = []
+    const listen = (event: unknown) => void told.push(event)
+    subscribe('sallyport:upstream:breaker', listen)
+    const { breaker, fail, pass } = start()
+    expect(breaker.state).toBe('closed')
+    for (let count = 0; count < 3; count++) fail()
+    expect(breaker.state).toBe('open')
+    pass(1_000)
+    const trial = {}
+    breaker.admit(trial)
+    expect(breaker.state).toBe('half-open')
+    breaker.ended(trial, undefined)
+    expect(breaker.state).toBe('closed')
+    unsubscribe('sallyport:upstream:breaker', listen)
+    expect(told).toEqual([
+      { server: 's', state: 'open', code: 'ERR_UPSTREAM_UNAVAILABLE' },
+      { server: 's', state: 'half-open', code: undefined },
+      { server: 's', state: 'closed', code: undefined },
+    ])
   })
 
   it('stays open as long as the server asked for, within reason', () => {
