@@ -87,7 +87,8 @@ function gateway(front: Era, upstream: Era, transport: 'http' | 'stdio'): Server
     revision: revisionOf[front],
     through: 'gateway',
     upstreamEra: upstream,
-    alsoRequired: transport === 'http' ? overHttp : [],
+    // for a modern server on stdio the gateway compares the headers in its place
+    alsoRequired: transport === 'http' || (front === 'modern' && upstream === 'modern') ? overHttp : [],
     planned: front !== upstream,
   }
 }

@@ -15,21 +15,25 @@ import { discoverResult, refusedForLegacy, refuseEra, settled } from './aggregat
 import { Listeners } from './aggregate/listen.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
+import { CallBudget } from './call/call-budget.ts'
 import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
 import { forward, targetOf } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
 import { endOfTurn } from './end-of-turn.ts'
 import { HostCheck } from './front/host-check.ts'
+import { SlowClients } from './front/slow-clients.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
 import { defaultLimits, type GatewayLimits, type GatewayOptions } from './gateway-options.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
 import { ListChanges } from './legacy/list-changes.ts'
+import { ReplayBudget } from './legacy/replay-budget.ts'
 import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
 import type { EraVerdict } from './upstream/era.ts'
+import { ProcessBudget } from './upstream/process-budget.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
 import { parseJson, type RpcMessage } from './wire/client-message.ts'
@@ -50,6 +54,9 @@ export class GatewayCore implements FlowKeeper {
   readonly listeners: Listeners
   readonly trail: AuditTrail
   readonly audit: MessageAudit
+  readonly budget: CallBudget
+  readonly slowClients: SlowClients
+  readonly replay: ReplayBudget
   readonly openFlows = new Set<Flow>()
   draining = false
   closed = false
@@ -74,12 +81,22 @@ export class GatewayCore implements FlowKeeper {
     this.interceptors = options.interceptors ?? []
     this.trail = new AuditTrail(options.audit, this.logger, now)
     this.audit = new MessageAudit(this.trail)
+    this.budget = new CallBudget(this.limits)
+    this.replay = new ReplayBudget(this.limits)
+    this.slowClients = new SlowClients({
+      limits: this.limits,
+      onCut: ({ principal }, limit, waitingBytes) => {
+        this.logger.warn('a client that does not read was cut off', { limit, waitingBytes })
+        this.audit.invalid({ ...(principal !== undefined && { principal }) }, 0, 'ERR_LIMIT_EXCEEDED')
+      },
+    })
     this.upstreams = new UpstreamTable({
       runtime: options.runtime ?? createChildProcessRuntime(),
       credentials: options.credentials,
       logger: this.logger,
       now,
       limits: this.limits,
+      processes: new ProcessBudget(this.limits),
       clientInfo: this.serverInfo,
       notice: (message, scan, call, server) => {
         this.audit.notice(
@@ -124,6 +141,7 @@ export class GatewayCore implements FlowKeeper {
           maxBytes: this.limits.bufferedBytes / 4,
           maxStreams: 32,
         },
+        replay: this.replay,
         onListChanged: (session, server, method) => {
           const { tenant } = session.context.principal
           this.catalog.invalidate(tenant, server)
@@ -169,7 +187,7 @@ export class GatewayCore implements FlowKeeper {
   }
 
   legacyRequest(session: LegacySession, flow: Flow): void {
-    if (this.#refusedForShutdown(flow)) return
+    if (!this.admits(flow)) return
     if (!session.register(flow)) {
       flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
       return
@@ -190,7 +208,7 @@ export class GatewayCore implements FlowKeeper {
   }
 
   modernRequest(flow: Flow): void {
-    if (this.#refusedForShutdown(flow)) return
+    if (!this.admits(flow)) return
     const { endpoint } = flow.context
     if (endpoint === undefined) {
       const all = this.upstreams.all()
@@ -248,12 +266,15 @@ export class GatewayCore implements FlowKeeper {
     const deadline = Date.now() + deadlineMs
     const waiting = () => [...this.openFlows].some((flow) => !flow.endless)
     while (waiting() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
-    const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came')
+    const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came', {
+      data: { retrySafe: false },
+    })
     for (const flow of [...this.openFlows]) {
       flow.carrier?.cancel(flow, 'the gateway is shutting down')
       flow.fail(late)
     }
     this.closed = true
+    this.slowClients.close()
     this.sessions.close()
     await this.upstreams.close()
     // whoever waits for this may end the process next
@@ -288,9 +309,13 @@ export class GatewayCore implements FlowKeeper {
     return false
   }
 
-  #refusedForShutdown(flow: Flow): boolean {
-    if (this.draining) flow.fail(new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down'))
-    return this.draining
+  /** False if the call cannot be taken now; it is answered then. */
+  admits(flow: Flow): boolean {
+    const refusal = this.draining
+      ? new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down', { data: { retrySafe: true } })
+      : this.budget.admit(flow)
+    if (refusal !== undefined) flow.fail(refusal)
+    return refusal === undefined
   }
 
   /** The server, or nothing: the call is refused then. */

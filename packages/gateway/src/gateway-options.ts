@@ -56,6 +56,16 @@ export interface GatewayLimits {
   readonly answerBytes: number
   /** What may wait for a client that reads slowly, per stream. */
   readonly bufferedBytes: number
+  /** Calls that one caller may have open; subscriptions are counted as streams. */
+  readonly callsPerPrincipal: number
+  /** Calls that all callers of one tenant may have open together. */
+  readonly callsPerTenant: number
+  /** What may wait in memory for all clients of one caller that read slowly. */
+  readonly waitingBytesPerPrincipal: number
+  /** The same for all clients of the process. */
+  readonly waitingBytes: number
+  /** A client for which something waits and that takes no byte of it for so long is cut off. */
+  readonly stalledWriteMs: number
   /** Event streams that one caller may hold open. */
   readonly streamsPerPrincipal: number
   /** Legacy sessions that one caller may have. */
@@ -75,8 +85,12 @@ export interface GatewayLimits {
    * only when a person has answered.
    */
   readonly idleModernProcessMs: number
-  /** Child processes of one server that belong to single sessions. */
+  /** Child processes of one server that belong to single callers or sessions. */
   readonly processesPerServer: number
+  /** The same of one caller, over all servers. */
+  readonly processesPerPrincipal: number
+  /** The same of one tenant, over all servers. */
+  readonly processesPerTenant: number
   /** HTTP connections to one server. */
   readonly connectionsPerServer: number
   /** Calls that one server works on at the same time. */
@@ -99,6 +113,10 @@ export interface GatewayLimits {
   readonly pageItems: number
   /** Events kept for a client that lost its connection, per stream. */
   readonly replayEvents: number
+  /** Bytes of such events, over all sessions of one caller. */
+  readonly replayBytesPerPrincipal: number
+  /** The same for the process. */
+  readonly replayBytes: number
 }
 
 export const defaultLimits: GatewayLimits = {
@@ -107,6 +125,11 @@ export const defaultLimits: GatewayLimits = {
   depth: 128,
   answerBytes: 64 * 1024 * 1024,
   bufferedBytes: 16 * 1024 * 1024,
+  waitingBytesPerPrincipal: 128 * 1024 * 1024,
+  waitingBytes: 512 * 1024 * 1024,
+  stalledWriteMs: 30_000,
+  callsPerPrincipal: 200,
+  callsPerTenant: 2_000,
   streamsPerPrincipal: 100,
   sessionsPerPrincipal: 10_000,
   sessionIdleMs: 30 * 60_000,
@@ -115,7 +138,9 @@ export const defaultLimits: GatewayLimits = {
   listMs: 10_000,
   idleProcessMs: 60_000,
   idleModernProcessMs: 30 * 60_000,
-  processesPerServer: 100,
+  processesPerServer: 200,
+  processesPerPrincipal: 32,
+  processesPerTenant: 100,
   connectionsPerServer: 256,
   callsPerServer: 256,
   queuedCallsPerServer: 1_000,
@@ -127,6 +152,8 @@ export const defaultLimits: GatewayLimits = {
   longestRestartMs: 30_000,
   pageItems: 1_000,
   replayEvents: 256,
+  replayBytesPerPrincipal: 64 * 1024 * 1024,
+  replayBytes: 256 * 1024 * 1024,
 }
 
 /** A path segment, percent-encoded, and the beginning of tool names. Names such as "My server" are usual in clients' files. */

@@ -35,10 +35,11 @@ const parts = new WeakMap<Gateway, AttachedParts>()
 export function createGateway(options: GatewayOptions): Gateway {
   checkOptions(options)
   const core = new GatewayCore(options)
+  warnOfOpenAudience(options, core)
   const front = new HttpFront(core)
   const life = new Life(core, options.servers)
   const gateway: Gateway = {
-    fetch: createFetchHandler(front),
+    fetch: createFetchHandler(front, core.slowClients),
     ready: () => life.ready(),
     health: () => core.health(),
     status: () => statusOf(core),
@@ -47,6 +48,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   }
   parts.set(gateway, { core, front })
   return gateway
+}
+
+/** A token for another gateway may be taken for one for this, as long as whoever calls says what this one is called. */
+function warnOfOpenAudience({ publicUrl, authenticate }: GatewayOptions, { logger }: GatewayCore): void {
+  if (publicUrl !== undefined || authenticate?.metadata === undefined) return
+  const what = 'tokens are checked against the Host header of each request, because publicUrl is not set'
+  logger.warn(`${what}: set it to the URL that clients use, such as https://mcp.example.com/mcp`)
 }
 
 export function partsOf(gateway: Gateway): AttachedParts {
@@ -81,6 +89,7 @@ class Life {
     }
     this.#sweep = setInterval(() => {
       core.sessions.sweep()
+      core.budget.sweep()
       core.sweepRetired()
     }, SWEEP_MS)
     this.#sweep.unref()

@@ -36,6 +36,7 @@ export function openSession(opening: SessionOpening, core: GatewayCore): void {
     trace: opening.trace,
   }
   const flow = core.flow(message, context, opening.reply, traceHeaders(opening.trace))
+  if (!core.admits(flow)) return
   if (typeof message.params['protocolVersion'] !== 'string' || !isRecord(message.params['capabilities'])) {
     const text = 'initialize needs params.protocolVersion and params.capabilities'
     flow.reject(200, { code: RpcCode.invalidParams, message: text })

@@ -9,6 +9,7 @@ export type GatewayErrorCode =
   | 'ERR_CONSENT_REQUIRED'
   | 'ERR_LIMIT_EXCEEDED'
   | 'ERR_SHUTTING_DOWN'
+  | 'ERR_ANSWER_LOST'
 
 /** A message that the gateway refused, or could not carry out, on its own account. */
 export class GatewayError extends SallyportError {

@@ -5,7 +5,8 @@ import {
   SallyportError,
   UpstreamError,
 } from '@sallyport/core'
-import { InternalCall, type InternalAnswer } from '../call/internal-call.ts'
+import type { Carrier } from '../call/call.ts'
+import { askWithin, type InternalAnswer } from '../call/internal-call.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
@@ -41,10 +42,7 @@ export function legacyAsker(session: LegacySession, context: RequestContext, opt
       const peer = session.peer(upstream)
       // whoever keeps a list must hear of its change
       if (!isStdioServer(upstream.definition)) peer.listen()
-      return limited(upstream, context, method, params, [], listMs, {
-        send: (call) => peer.send(call),
-        cancel: (call) => peer.cancel(call, 'timeout'),
-      })
+      return askUnlessFailing(upstream, listMs, peer, context, method, params)
     },
     keepMs: (server, list) => keepMs(upstreams.get(server), list),
   }
@@ -59,10 +57,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
       const upstream = upstreams.get(server)
       if (upstream === undefined) return Promise.resolve(gone(server))
       const link = upstream.modern(context.principal)
-      return limited(upstream, context, method, { ...params, _meta: meta }, [], listMs, {
-        send: (call) => link.send(call),
-        cancel: (call) => link.cancel(call, 'timeout'),
-      })
+      return askUnlessFailing(upstream, listMs, link, context, method, { ...params, _meta: meta })
     },
     keepMs: () => 0,
   }
@@ -76,31 +71,20 @@ function keepMs(upstream: Upstream | undefined, list: ListKind): number {
 }
 
 /** One that is left alone because it keeps failing is not waited for; how it does here counts as well. */
-function limited(
-  upstream: Upstream,
+async function askUnlessFailing(
+  { name, guard }: Upstream,
+  timeoutMs: number,
+  carrier: Carrier,
   context: RequestContext,
   method: string,
   params: unknown,
-  headers: readonly string[],
-  timeoutMs: number,
-  link: { send: (call: InternalCall) => void; cancel: (call: InternalCall) => void },
 ): Promise<InternalAnswer | SallyportError> {
-  const { name: server, guard } = upstream
   const trial = {}
   const refusal = guard.breaker.admit(trial)
-  if (refusal !== undefined) return Promise.resolve(refusal)
-  return new Promise((resolve) => {
-    const call = new InternalCall(server, context, method, params, headers, (answer) => {
-      clearTimeout(timer)
-      guard.breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
-      resolve(answer)
-    })
-    const timer = setTimeout(() => {
-      link.cancel(call)
-      call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, `did not answer ${method} in time`))
-    }, timeoutMs)
-    link.send(call)
-  })
+  if (refusal !== undefined) return refusal
+  const answer = await askWithin(timeoutMs, carrier, name, context, method, params)
+  guard.breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
+  return answer
 }
 
 function gone(server: string): UpstreamError {

@@ -15,6 +15,8 @@ export interface Call {
   readonly idText: Uint8Array
   /** Name and value, in turn, of headers that an HTTP server gets with it. */
   readonly headers: readonly string[]
+  /** Nobody has written the `Mcp-Param-*` headers yet that an HTTP server of the modern era may expect. */
+  readonly lacksParamHeaders?: boolean
   interim(message: Buffer, scan: MessageScan): void
   /** `response` carries the caller's id. */
   final(response: Buffer, scan: MessageScan, status: number): void

@@ -8,7 +8,7 @@ import {
   type RequestContext,
   SallyportError,
 } from '@sallyport/core'
-import { idBytes, isRecord, parseJson, type RpcMessage } from '../wire/client-message.ts'
+import { idBytes, idKey, isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
 import { errorOnWire } from '../wire/error-on-wire.ts'
 import { errorMessage, resultMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
@@ -55,6 +55,8 @@ export class Flow implements Call {
   scan: MessageScan
   edits: readonly Edit[] = []
   headers: readonly string[]
+  /** The client sent none because it is not on HTTP, or what it sent is about other arguments. */
+  lacksParamHeaders = false
   /** Where the call is; it is told when nobody waits any more. */
   carrier: Carrier | undefined
   /** Where it is sent. */
@@ -109,6 +111,12 @@ export class Flow implements Call {
   /** The keeper is told when the call is over, whatever the end. */
   keptBy(keeper: FlowKeeper): void {
     this.#keepers.push(keeper)
+  }
+
+  /** What the call is remembered under by whoever has to know its id. */
+  get key(): RpcId | undefined {
+    const { id } = this.message
+    return id === undefined ? undefined : idKey(id, this.idText)
   }
 
   get method(): string {

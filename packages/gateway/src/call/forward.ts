@@ -4,6 +4,7 @@ import { RpcCode } from '../wire/protocol.ts'
 import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
+import { PARAM_PREFIX } from '../wire/param-headers.ts'
 import type { Flow, FlowRoute } from './flow.ts'
 import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
 
@@ -64,7 +65,15 @@ function replaceParams(flow: Flow, params: Readonly<Record<string, unknown>>): v
       : [scan.methodEnd, scan.methodEnd, `,"params":${text}`]
   flow.rewrite(splice(bytes, edit))
   const name = params['name'] ?? params['uri']
+  flow.lacksParamHeaders = flow.context.era === 'modern'
+  flow.headers = withoutParams(flow.headers)
   if (typeof name === 'string') flow.headers = withHeader(flow.headers, 'mcp-name', encodeHeaderValue(name))
+}
+
+/** What the client said of its own arguments is not true of others. */
+function withoutParams(headers: readonly string[]): readonly string[] {
+  const isParam = (at: number) => headers[at - (at % 2)]?.startsWith(PARAM_PREFIX) === true
+  return headers.filter((_, at) => !isParam(at))
 }
 
 /** Replaces the value of a header that is there; adds none. */

@@ -1,4 +1,5 @@
 import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
+import type { Carrier } from './call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { withTraceHeaders } from '../front/trace.ts'
 import { internalCallsAreObserved, ObservedInternalCall } from '../observe/observed-internal-call.ts'
@@ -110,4 +111,26 @@ export class InternalCall implements Call {
     this.#observe(settled)
     this.#settle(settled)
   }
+}
+
+/** Asks a server something on the gateway's own account, and waits so long for its answer. Never rejects. */
+export function askWithin(
+  timeoutMs: number,
+  carrier: Carrier,
+  server: string,
+  context: RequestContext,
+  method: string,
+  params: unknown,
+): Promise<InternalAnswer | SallyportError> {
+  return new Promise((resolve) => {
+    const call = new InternalCall(server, context, method, params, [], (answer) => {
+      clearTimeout(timer)
+      resolve(answer)
+    })
+    const timer = setTimeout(() => {
+      carrier.cancel(call, 'timeout')
+      call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, `did not answer ${method} in time`))
+    }, timeoutMs)
+    carrier.send(call)
+  })
 }

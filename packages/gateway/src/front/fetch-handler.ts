@@ -1,5 +1,8 @@
+import type { Principal } from '@sallyport/core'
 import type { BodyFault, BodyReader, ByteStream, HttpExchange } from './http-exchange.ts'
 import type { HttpFront } from './http-front.ts'
+import { PIECE_BYTES } from './paced-writer.ts'
+import type { SlowClient, SlowClients } from './slow-clients.ts'
 
 /** What a `Request` does not tell. */
 export interface FetchInfo {
@@ -12,10 +15,11 @@ const HIGH_WATER_BYTES = 64 * 1024
 
 export function createFetchHandler(
   front: HttpFront,
+  slowClients: SlowClients,
 ): (request: Request, info?: FetchInfo) => Promise<Response> {
   return (request, info) =>
     new Promise((resolve) => {
-      front.handle(new FetchExchange(request, info, resolve))
+      front.handle(new FetchExchange(request, info, resolve, slowClients))
     })
 }
 
@@ -27,11 +31,19 @@ class FetchExchange implements HttpExchange {
   readonly remoteAddress: string | undefined
   readonly secure: boolean
   readonly headerBytes: number
+  principal: Principal | undefined
   client: { gone(): void } | undefined
   readonly #request: Request
   readonly #resolve: (response: Response) => void
+  readonly #slowClients: SlowClients
 
-  constructor(request: Request, info: FetchInfo | undefined, resolve: (response: Response) => void) {
+  constructor(
+    request: Request,
+    info: FetchInfo | undefined,
+    resolve: (response: Response) => void,
+    slowClients: SlowClients,
+  ) {
+    this.#slowClients = slowClients
     const url = new URL(request.url)
     this.#request = request
     this.#resolve = resolve
@@ -70,45 +82,132 @@ class FetchExchange implements HttpExchange {
   }
 
   respond(status: number, headers: Readonly<Record<string, string>>, body?: Uint8Array | string): void {
+    if (typeof body !== 'string' && body !== undefined && body.length > PIECE_BYTES) {
+      const stream = this.#stream()
+      this.#resolve(
+        new Response(stream.body, {
+          status,
+          headers: { ...headers, 'content-length': String(body.length) },
+        }),
+      )
+      stream.write(body)
+      stream.end()
+      return
+    }
     const noBody = status === 204 || status === 202 || body === undefined
     const bytes = typeof body === 'string' ? body : body === undefined ? null : new Uint8Array(body)
     this.#resolve(new Response(noBody ? null : bytes, { status, headers: { ...headers } }))
   }
 
   stream(status: number, headers: Readonly<Record<string, string>>): ByteStream {
-    let controller: ReadableStreamDefaultController<Uint8Array> | undefined
-    let closed = false
-    const body = new ReadableStream<Uint8Array>(
+    const stream = this.#stream()
+    this.#resolve(new Response(stream.body, { status, headers: { ...headers } }))
+    return stream
+  }
+
+  #stream(): FetchStream {
+    return new FetchStream(this.#slowClients, this.principal, () => this.client?.gone())
+  }
+}
+
+/** The body of an answer while it comes to be. What it holds beyond the first piece counts as waiting for the client. */
+class FetchStream implements ByteStream, SlowClient {
+  readonly body: ReadableStream<Uint8Array>
+  readonly principal: Principal | undefined
+  readonly #slowClients: SlowClients
+  readonly #gone: () => void
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  #queue: Uint8Array[] = []
+  #queuedBytes = 0
+  #writtenBytes = 0
+  #ending = false
+  #closed = false
+
+  constructor(slowClients: SlowClients, principal: Principal | undefined, gone: () => void) {
+    this.#slowClients = slowClients
+    this.principal = principal
+    this.#gone = gone
+    this.body = new ReadableStream<Uint8Array>(
       {
-        start: (started) => {
-          controller = started
+        start: (controller) => {
+          this.#controller = controller
         },
+        pull: () => this.#pull(),
         cancel: () => {
-          closed = true
-          this.client?.gone()
+          this.#close()
+          this.#gone()
         },
       },
       { highWaterMark: HIGH_WATER_BYTES, size: ({ byteLength }) => byteLength },
     )
-    this.#resolve(new Response(body, { status, headers: { ...headers } }))
-    return {
-      write(chunk) {
-        if (!closed) controller?.enqueue(new Uint8Array(chunk))
-      },
-      end() {
-        if (closed) return
-        closed = true
-        controller?.close()
-      },
-      cut() {
-        if (closed) return
-        closed = true
-        controller?.error(new Error('the gateway has cut this stream'))
-      },
-      get bufferedBytes() {
-        return closed ? 0 : Math.max(0, HIGH_WATER_BYTES - (controller?.desiredSize ?? HIGH_WATER_BYTES))
-      },
+  }
+
+  get bufferedBytes(): number {
+    return this.waitingBytes
+  }
+
+  get waitingBytes(): number {
+    if (this.#closed) return 0
+    return this.#queuedBytes + Math.max(0, HIGH_WATER_BYTES - this.#room)
+  }
+
+  get takenBytes(): number {
+    return this.#writtenBytes - this.waitingBytes
+  }
+
+  write(chunk: Uint8Array): void {
+    if (this.#closed || this.#ending) return
+    for (let at = 0; at < chunk.length; at += PIECE_BYTES)
+      this.#queue.push(chunk.subarray(at, at + PIECE_BYTES))
+    this.#queuedBytes += chunk.length
+    this.#writtenBytes += chunk.length
+    this.#flush()
+    if (this.#queuedBytes > 0) this.#slowClients.update(this)
+  }
+
+  end(): void {
+    this.#ending = true
+    this.#flush()
+  }
+
+  cut(): void {
+    if (this.#closed) return
+    this.#controller?.error(new Error('the gateway has cut this stream'))
+    this.#close()
+  }
+
+  destroy(): void {
+    this.cut()
+    this.#gone()
+  }
+
+  get #room(): number {
+    return this.#controller?.desiredSize ?? 0
+  }
+
+  /** Whoever reads the body has taken a part of it. */
+  #pull(): void {
+    this.#flush()
+    if (!this.#closed) this.#slowClients.update(this)
+  }
+
+  #flush(): void {
+    while (!this.#closed && this.#room > 0) {
+      const next = this.#queue.shift()
+      if (next === undefined) break
+      this.#queuedBytes -= next.length
+      this.#controller?.enqueue(new Uint8Array(next))
     }
+    if (!this.#ending || this.#closed || this.#queue.length > 0) return
+    this.#controller?.close()
+    this.#close()
+  }
+
+  #close(): void {
+    this.#closed = true
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#slowClients.remove(this)
   }
 }
 

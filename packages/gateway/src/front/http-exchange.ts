@@ -1,3 +1,5 @@
+import type { Principal } from '@sallyport/core'
+
 /** One HTTP request and its answer, as far as the gateway needs it: the seam between Node's server and `fetch` handlers. */
 export interface HttpExchange {
   readonly method: string
@@ -11,6 +13,8 @@ export interface HttpExchange {
   readonly secure: boolean
   /** Sum of the header names and values in bytes. */
   readonly headerBytes: number
+  /** Who calls; what waits for a slow reader is counted under this name. */
+  principal: Principal | undefined
   /** Called when the client goes away before the answer is complete. */
   client: { gone(): void } | undefined
   /** Reads the whole body, once. */

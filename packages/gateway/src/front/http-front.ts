@@ -162,6 +162,7 @@ export class HttpFront {
   }
 
   #dispatch(exchange: HttpExchange, admission: Admission): void {
+    exchange.principal = admission.principal
     // whoever has a session may still bring what its open calls wait for
     if (this.#core.draining && headerOf(exchange, 'mcp-session-id') === undefined) {
       this.#shuttingDown(exchange, admission, undefined)
@@ -226,7 +227,9 @@ export class HttpFront {
   }
 
   #shuttingDown(exchange: HttpExchange, admission: Admission, id: Buffer | undefined): void {
-    const error = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down')
+    const error = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway is shutting down', {
+      data: { retrySafe: true },
+    })
     const { status, ...shown } = errorOnWire(error)
     this.#core.audit.invalid(senderOf(exchange, admission), 0, status)
     const headers = { ...admission.headers, ...JSON_TYPE, 'retry-after': '1' }

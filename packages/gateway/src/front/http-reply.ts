@@ -52,11 +52,10 @@ export class HttpReply implements Reply {
     if (this.#stream === undefined && this.#options.accepts !== 'sse') {
       if (this.#gone) return
       const { headers } = this.#options
-      this.#exchange.respond(
-        status,
-        headers === NO_HEADERS ? JSON_TYPE : { ...headers, ...JSON_TYPE },
-        response,
-      )
+      const usual = headers === NO_HEADERS ? JSON_TYPE : { ...headers, ...JSON_TYPE }
+      // what was too much now may not be in a moment (RFC 6585 section 4, RFC 9110 section 15.6.4)
+      const later = status === 429 || status === 503
+      this.#exchange.respond(status, later ? { ...usual, 'retry-after': '1' } : usual, response)
       return
     }
     this.interim(response)
@@ -93,11 +92,13 @@ export class HttpReply implements Reply {
   #write(event: Buffer): void {
     const stream = this.#stream
     if (stream === undefined || this.#gone) return
-    stream.write(event)
-    if (stream.bufferedBytes > this.#options.maxBufferedBytes) {
-      this.#gone = true
-      stream.end()
-      this.caller?.gone()
+    // one message is always taken, however large: what counts is what the client has left lying before it
+    if (stream.bufferedBytes <= this.#options.maxBufferedBytes) {
+      stream.write(event)
+      return
     }
+    this.#gone = true
+    stream.cut()
+    this.caller?.gone()
   }
 }

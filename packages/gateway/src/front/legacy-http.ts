@@ -1,9 +1,10 @@
-import type { RequestContext } from '@sallyport/core'
+import { GatewayError, type RequestContext } from '@sallyport/core'
 import { BatchReply } from '../call/batch-reply.ts'
 import type { Reply } from '../call/reply.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import { idBytes, isFault, type MessageFault, type RpcMessage } from '../wire/client-message.ts'
+import { errorOnWire } from '../wire/error-on-wire.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { BATCH_VERSION, LEGACY_VERSIONS, RpcCode } from '../wire/protocol.ts'
 import { type Accepted, acceptedBy } from './accept.ts'
@@ -112,7 +113,7 @@ export class LegacyHttp {
       const lastEventId = headerOf(exchange, 'last-event-id')
       const found = lastEventId === undefined ? undefined : session.streams.find(lastEventId)
       if (found === 'gone') {
-        this.#refuse(exchange, admission, 400, 'the stream of this event is not kept any more', undefined)
+        this.#answerLost(exchange, admission)
         return
       }
       const release = this.#quota.take(admission.principal)
@@ -159,6 +160,15 @@ export class LegacyHttp {
       stream.attach(own, found?.seen)
       session.listen()
     })
+  }
+
+  /** The call may have run, here or in a process that is gone: only the client knows whether it may run again. */
+  #answerLost(exchange: HttpExchange, admission: Admission): void {
+    const text = 'the answer that was to come on this stream is not kept here, or not any more'
+    const lost = new GatewayError('ERR_ANSWER_LOST', text, { data: { retrySafe: false } })
+    const { status, ...shown } = errorOnWire(lost)
+    this.#core.audit.invalid(senderOf(exchange, admission), 0, lost.code)
+    exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, errorMessage(undefined, shown))
   }
 
   delete(exchange: HttpExchange, admission: Admission): void {
@@ -307,7 +317,8 @@ export class LegacyHttp {
   ): void {
     const id = message?.kind === 'request' ? idBytes(message) : undefined
     const body = errorMessage(id, { code: RpcCode.invalidRequest, message: text })
-    exchange.respond(status, { ...admission.headers, ...JSON_TYPE }, body)
+    const later = status === 429 || status === 503 ? { 'retry-after': '1' } : {}
+    exchange.respond(status, { ...admission.headers, ...JSON_TYPE, ...later }, body)
   }
 }
 

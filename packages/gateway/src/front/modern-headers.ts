@@ -1,5 +1,6 @@
 import { isRecord, type RpcMessage } from '../wire/client-message.ts'
 import { decodeHeaderValue } from '../wire/header-value.ts'
+import { PARAM_PREFIX } from '../wire/param-headers.ts'
 import { META_CAPABILITIES, META_VERSION, RpcCode } from '../wire/protocol.ts'
 import { headerOf, type HttpExchange } from './http-exchange.ts'
 
@@ -56,7 +57,7 @@ export function checkHeaders(exchange: HttpExchange, message: RpcMessage): Envel
 export function forwardedHeaders(exchange: HttpExchange): string[] {
   const headers: string[] = []
   for (const name in exchange.headers) {
-    if (name !== 'mcp-name' && !name.startsWith('mcp-param-')) continue
+    if (name !== 'mcp-name' && !name.startsWith(PARAM_PREFIX)) continue
     const value = headerOf(exchange, name)
     if (value !== undefined) headers.push(name, value)
   }

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import type { ByteStream } from '../front/http-exchange.ts'
 import { sseEvent } from '../wire/sse-parser.ts'
+import type { CallerReplay, ReplayKeeper } from './replay-budget.ts'
 
 export interface EventStreamLimits {
   /** Events kept for a client that comes back, per stream. */
@@ -27,28 +29,36 @@ const MOST_SLACK = 8_192
 /**
  * The SSE streams of one legacy session. A stream is more than its connection: what is sent while the client is away is
  * kept, within limits, and replayed when it returns with `Last-Event-ID` (2025-11-25 transports, "Resumability and Redelivery").
- * An event id is `<stream>_<number>`: unique in the session, and it names its stream. What was written to a connection may not
+ * An event id is `<stream>_<number>`: unique in the session, whichever gateway process wrote it, and it names its stream. What was written to a connection may not
  * have arrived, so the end of a stream is kept as well.
  */
 export class EventStreams {
   readonly #limits: EventStreamLimits
+  readonly #replay: CallerReplay
   readonly #priming: boolean
   readonly #now: () => number
+  /** Another process numbers its streams of this session as well. */
+  readonly #mark = randomBytes(4).toString('hex')
   readonly #streams = new Map<string, EventStream>()
   /** Streams that have ended, and when; the oldest first. */
   readonly #ended = new Map<EventStream, number>()
-  #endedBytes = 0
   #next = 1
+  #closed = false
 
-  constructor(limits: EventStreamLimits, priming: boolean, now: () => number) {
+  constructor(limits: EventStreamLimits, replay: CallerReplay, priming: boolean, now: () => number) {
     this.#limits = limits
+    this.#replay = replay
+    replay.join()
     this.#priming = priming
     this.#now = now
   }
 
   create(kind: StreamKind): EventStream {
-    const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}`
-    const stream = new EventStream(name, this.#limits, this.#priming, () => this.#keepEnded(stream))
+    const name = `${kind === 'call' ? 'c' : 's'}${this.#next++}-${this.#mark}`
+    const stream = new EventStream(name, this.#limits, this.#replay, this.#priming, () =>
+      this.#keepEnded(stream),
+    )
+    if (this.#closed) stream.forget()
     this.#streams.set(name, stream)
     for (const old of [...this.#ended.keys(), ...this.#streams.values()]) {
       if (this.#streams.size <= this.#limits.maxStreams) break
@@ -59,7 +69,7 @@ export class EventStreams {
 
   /** The stream that an event id belongs to, and how many of its events the client has seen. */
   find(eventId: string): Place {
-    const [, name = '', seen] = /^([cs]\d{1,15})_(\d{1,15})$/.exec(eventId) ?? []
+    const [, name = '', seen] = /^([cs]\d{1,15}(?:-[\da-f]{8})?)_(\d{1,15})$/.exec(eventId) ?? []
     const stream = this.#streams.get(name)
     if (stream !== undefined) return { stream, seen: Number(seen) }
     return name.startsWith('c') ? 'gone' : undefined
@@ -84,41 +94,58 @@ export class EventStreams {
   #keepEnded(stream: EventStream): void {
     if (this.#streams.get(stream.name) !== stream || this.#ended.has(stream)) return
     this.#ended.set(stream, this.#now())
-    this.#endedBytes += stream.keptBytes
+    let bytes = 0
+    for (const { keptBytes } of this.#ended.keys()) bytes += keptBytes
     for (const old of this.#ended.keys()) {
-      if (this.#endedBytes <= this.#limits.maxBytes) break
+      if (bytes <= this.#limits.maxBytes) break
+      bytes -= old.keptBytes
       if (old !== stream) this.#forget(old)
     }
   }
 
   #forget(stream: EventStream): void {
     this.#streams.delete(stream.name)
-    if (this.#ended.delete(stream)) this.#endedBytes -= stream.keptBytes
+    this.#ended.delete(stream)
+    stream.forget()
   }
 
   close(): void {
-    for (const stream of this.#streams.values()) stream.close()
+    for (const stream of this.#streams.values()) {
+      stream.close()
+      stream.forget()
+    }
+    if (!this.#closed) this.#replay.leave()
+    this.#closed = true
     this.#streams.clear()
     this.#ended.clear()
   }
 }
 
-export class EventStream {
+export class EventStream implements ReplayKeeper {
   readonly name: string
   readonly #limits: EventStreamLimits
+  readonly #replay: CallerReplay
   readonly #priming: boolean
   readonly #onEnd: () => void
-  readonly #kept: { readonly sequence: number; readonly message: Buffer }[] = []
+  #kept: { readonly sequence: number; readonly message: Buffer }[] = []
   #keptBytes = 0
   #sequence = 0
   /** Last event that was written to a connection. */
   #delivered = 0
   #connection: ByteStream | undefined
   #finished = false
+  #forgotten = false
 
-  constructor(name: string, limits: EventStreamLimits, priming: boolean, onEnd: () => void) {
+  constructor(
+    name: string,
+    limits: EventStreamLimits,
+    replay: CallerReplay,
+    priming: boolean,
+    onEnd: () => void,
+  ) {
     this.name = name
     this.#limits = limits
+    this.#replay = replay
     this.#priming = priming
     this.#onEnd = onEnd
   }
@@ -132,27 +159,35 @@ export class EventStream {
     return !this.#finished
   }
 
+  /** Nobody can come back to it any more: it keeps nothing from now on. */
+  forget(): void {
+    this.#forgotten = true
+    this.discardKept()
+  }
+
+  discardKept(): void {
+    this.#kept = []
+    this.#keptBytes = 0
+    this.#replay.update(this, 0)
+  }
+
   get keptBytes(): number {
     return this.#keptBytes
   }
 
   push(message: Buffer): void {
     const sequence = ++this.#sequence
-    this.#kept.push({ sequence, message: compact(message) })
-    this.#keptBytes += message.length
-    // an event that alone is more than what may be kept is sent, but not kept
-    while (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes) {
-      this.#keptBytes -= this.#kept.shift()?.message.length ?? 0
-    }
+    if (!this.#forgotten) this.#keep(sequence, message)
     const connection = this.#connection
     if (connection === undefined) return
-    connection.write(sseEvent(message, this.#eventId(sequence)))
-    this.#delivered = sequence
     // too slow: let go of the connection, the client can fetch the rest
     if (connection.bufferedBytes > this.#limits.maxBytes * 4) {
       this.#connection = undefined
       connection.cut()
+      return
     }
+    connection.write(sseEvent(message, this.#eventId(sequence)))
+    this.#delivered = sequence
   }
 
   /** Sends what the client has not seen (`seen` from its `Last-Event-ID`, else what was never sent), then what comes. */
@@ -205,6 +240,16 @@ export class EventStream {
   /** A comment keeps proxies from closing a quiet connection. */
   keepAlive(): void {
     this.#connection?.write(Buffer.from(':\n\n'))
+  }
+
+  #keep(sequence: number, message: Buffer): void {
+    this.#kept.push({ sequence, message: compact(message) })
+    this.#keptBytes += message.length
+    // an event that alone is more than what may be kept is sent, but not kept
+    while (this.#kept.length > this.#limits.maxEvents || this.#keptBytes > this.#limits.maxBytes) {
+      this.#keptBytes -= this.#kept.shift()?.message.length ?? 0
+    }
+    this.#replay.update(this, this.#keptBytes)
   }
 
   #end(): void {

@@ -1,16 +1,30 @@
-import { type McpSessionRecord, type Principal, principalKey, type RequestContext } from '@sallyport/core'
+import {
+  isStdioServer,
+  type McpSessionRecord,
+  type Principal,
+  principalKey,
+  type RequestContext,
+} from '@sallyport/core'
 import type { AuditTrail } from '../call/audit-trail.ts'
 import type { Call } from '../call/call.ts'
 import { Flow, type FlowKeeper } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import type { ObservedSession } from '../observe/observed-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
+import {
+  cancelledKey,
+  idKey,
+  isRecord,
+  parseJson,
+  type RpcId,
+  type RpcMessage,
+} from '../wire/client-message.ts'
 import { PRIMING_SINCE } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { type EventStream, type EventStreamLimits, EventStreams } from './event-streams.ts'
 import { LegacyPeer, type PeerHost } from './legacy-peer.ts'
+import type { ReplayBudget } from './replay-budget.ts'
 
 export interface LegacySessionOptions {
   readonly id: string
@@ -29,6 +43,9 @@ export interface LegacySessionOptions {
 export interface SessionSurroundings {
   readonly trail: AuditTrail
   readonly streamLimits: EventStreamLimits
+  readonly replay: ReplayBudget
+  /** Other processes use sessions as well. */
+  readonly isShared: boolean
   /** A server has given its session with this session an id. */
   readonly onUpstreamSession: (session: LegacySession, server: string, sessionId: string) => void
   /** A list of this server has changed. */
@@ -58,10 +75,9 @@ const MAX_QUESTIONS = 1_000
 /** Bytes of the id of a server's request: it is kept until the answer comes. */
 const MAX_QUESTION_ID = 1_024
 
-/** Two spellings of one id (`100`, `1e2`) are one id. */
-function questionKey(id: Buffer): string {
+function questionKey(id: Buffer): RpcId {
   const value = parseJson(id)
-  return value === undefined ? id.toString() : JSON.stringify(value)
+  return typeof value === 'string' || typeof value === 'number' ? idKey(value, id) : id.toString()
 }
 
 /** A session of the legacy era between one client and one or many servers. */
@@ -86,7 +102,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   readonly #kept = new Map<string, KeptState>()
   /** Absent unless somebody was there to hear that it was opened or wants to hear of its end. */
   observed: ObservedSession | undefined
-  #questions: Map<string, Question> | undefined
+  #questions: Map<RpcId, Question> | undefined
   #streams: EventStreams | undefined
   #unasked: EventStream | undefined
   #nextQuestion = 1
@@ -130,7 +146,8 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   settled(flow: Flow): void {
-    if (flow.message.id !== undefined) this.#flows.delete(flow.message.id)
+    const { key } = flow
+    if (key !== undefined) this.#flows.delete(key)
     this.lastUsedAt = this.#shared.trail.now()
   }
 
@@ -142,9 +159,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
 
   /** False if the client used the id of a request that is still open (JSON-RPC section 4.1). */
   register(flow: Flow): boolean {
-    const { id } = flow.message
-    if (id === undefined || this.#flows.has(id)) return false
-    this.#flows.set(id, flow)
+    const { key } = flow
+    if (key === undefined || this.#flows.has(key)) return false
+    this.#flows.set(key, flow)
     flow.keptBy(this)
     return true
   }
@@ -169,11 +186,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
   /** A notification of the client. */
   notify(message: RpcMessage): void {
     if (message.method === 'notifications/cancelled') {
-      const { requestId, reason } = message.params
-      const flow =
-        typeof requestId === 'string' || typeof requestId === 'number'
-          ? this.#flows.get(requestId)
-          : undefined
+      const { reason } = message.params
+      const key = cancelledKey(message)
+      const flow = key === undefined ? undefined : this.#flows.get(key)
       flow?.cancel(typeof reason === 'string' ? reason : undefined)
       return
     }
@@ -193,9 +208,21 @@ export class LegacySession implements PeerHost, FlowKeeper {
     const { bytes, scan } = message
     const key = questionKey(bytes.subarray(scan.idStart, scan.idEnd))
     const question = this.#questions?.get(key)
-    if (question === undefined) return false
+    if (question === undefined) return this.#answerElsewhere(message)
     this.#questions?.delete(key)
     question.peer.respond(splice(bytes, [scan.idStart, scan.idEnd, question.id]))
+    return true
+  }
+
+  /**
+   * Another process may have shown the question. On its own path a server's question keeps its id, so that a server which
+   * is reached over HTTP can tell by itself what is answered.
+   */
+  #answerElsewhere(message: RpcMessage): boolean {
+    if (!this.#shared.isShared || this.endpoint === undefined) return false
+    const peer = this.#peers.get(this.endpoint)
+    if (peer === undefined || isStdioServer(peer.upstream.definition)) return false
+    peer.respond(message.bytes)
     return true
   }
 
@@ -269,8 +296,9 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   #newStreams(): EventStreams {
-    const { streamLimits, trail } = this.#shared
-    return new EventStreams(streamLimits, this.protocolVersion >= PRIMING_SINCE, () => trail.now())
+    const { streamLimits, replay, trail } = this.#shared
+    const priming = this.protocolVersion >= PRIMING_SINCE
+    return new EventStreams(streamLimits, replay.of(this.owner), priming, () => trail.now())
   }
 
   /** The stream of the client's GET. */
@@ -349,7 +377,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
     for (const [shownId, question] of this.#questions ?? []) {
       if (question.peer !== peer || !question.id.equals(id)) continue
       this.#questions?.delete(shownId)
-      const edit: Edit = [scan.requestIdStart, scan.requestIdEnd, shownId]
+      const edit: Edit = [scan.requestIdStart, scan.requestIdEnd, JSON.stringify(shownId)]
       return splice(message, edit)
     }
     return undefined

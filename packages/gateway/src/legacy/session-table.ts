@@ -21,7 +21,7 @@ export interface SessionTableOptions {
   /** Other processes use the store as well, and may go on with what this one lets go. */
   readonly isShared: boolean
   /** What every session gets, whoever opens it. */
-  readonly shared: Omit<SessionSurroundings, 'onUpstreamSession'>
+  readonly shared: Omit<SessionSurroundings, 'onUpstreamSession' | 'isShared'>
   /** A session was closed that servers could speak to. */
   readonly onEnded: (session: LegacySession, heard: readonly Upstream[]) => void
   /** Opens peers again for a session that another process has opened. */
@@ -37,6 +37,11 @@ export interface NewSession {
   readonly outlet?: (message: Buffer) => void
 }
 
+/** For so long a session that was ended by another process may still be used here. */
+const VERIFY_MS = 1_000
+/** The same for one that only listens. */
+const VERIFY_IN_USE_MS = 30_000
+
 /** The legacy sessions of this process, and their shadow in the session store. */
 export class SessionTable {
   readonly #options: SessionTableOptions
@@ -44,11 +49,14 @@ export class SessionTable {
   readonly #sessions = new Map<string, LegacySession>()
   readonly #perOwner = new Map<string, number>()
   readonly #touchedAt = new WeakMap<LegacySession, number>()
+  /** When a shared store last had the session; only for those that it has had at all. */
+  readonly #verifiedAt = new WeakMap<LegacySession, number>()
 
   constructor(options: SessionTableOptions) {
     this.#options = options
     this.#shared = {
       ...options.shared,
+      isShared: options.isShared,
       onUpstreamSession: ({ id }, server, sessionId) => this.rememberUpstreamSession(id, server, sessionId),
     }
   }
@@ -88,7 +96,15 @@ export class SessionTable {
   publish(session: LegacySession): void {
     this.#sessions.set(session.id, session)
     observeSession(session, false)
-    this.#inStore('put', () => this.#options.store.put(session.record(this.#expiry())))
+    this.#inStore('put', () => {
+      const stored = () => {
+        if (this.#options.isShared) this.#verifiedAt.set(session, this.#options.now())
+      }
+      const put = this.#options.store.put(session.record(this.#expiry()))
+      if (put instanceof Promise) return put.then(stored)
+      stored()
+      return undefined
+    })
   }
 
   /**
@@ -109,6 +125,7 @@ export class SessionTable {
         this.end(known)
         return undefined
       }
+      if (this.#isOutdated(known, VERIFY_MS)) return this.#stillThere(known)
       this.#touch(known)
       return known
     }
@@ -126,9 +143,43 @@ export class SessionTable {
   sweep(): void {
     for (const session of [...this.#sessions.values()]) {
       session.sweep()
+      if (session.isInUse && this.#isOutdated(session, VERIFY_IN_USE_MS))
+        void this.#stillThere(session, false)
       if (!this.#isIdle(session)) continue
       if (this.#options.isShared) this.#sweepShared(session)
       else this.end(session)
+    }
+  }
+
+  /** Another process may have ended the session since the store was last asked. */
+  #isOutdated(session: LegacySession, afterMs: number): boolean {
+    const verifiedAt = this.#options.isShared ? this.#verifiedAt.get(session) : undefined
+    return verifiedAt !== undefined && verifiedAt <= this.#options.now() - afterMs
+  }
+
+  /** The session, unless it was ended elsewhere: then it ends here too. A store that cannot be asked ends nothing. */
+  #stillThere(
+    session: LegacySession,
+    isUse = true,
+  ): LegacySession | undefined | Promise<LegacySession | undefined> {
+    const verified = (record: McpSessionRecord | undefined) => {
+      if (record === undefined) {
+        this.#letGo(session, true)
+        return undefined
+      }
+      this.#verifiedAt.set(session, this.#options.now())
+      if (isUse) this.#touch(session)
+      return session
+    }
+    const failed = (cause: unknown) => {
+      this.#failed('get', cause)
+      return session
+    }
+    try {
+      const record = this.#options.store.get(session.id)
+      return record instanceof Promise ? record.then(verified, failed) : verified(record)
+    } catch (cause) {
+      return failed(cause)
     }
   }
 
@@ -196,6 +247,7 @@ export class SessionTable {
     })
     this.#add(session)
     observeSession(session, true)
+    this.#verifiedAt.set(session, this.#options.now())
     this.#touch(session)
     this.#options.restore(session, record)
     return session
@@ -242,13 +294,16 @@ export class SessionTable {
 
   /** The store is a shadow: its failure is reported and does not end a session that lives here. */
   #inStore(what: string, run: () => unknown): void {
-    const failed = (cause: unknown) =>
-      this.#options.logger.error('the session store failed', { operation: what, cause: String(cause) })
+    const failed = (cause: unknown) => this.#failed(what, cause)
     try {
       const done = run()
       if (done instanceof Promise) done.catch(failed)
     } catch (cause) {
       failed(cause)
     }
+  }
+
+  #failed(what: string, cause: unknown): void {
+    this.#options.logger.error('the session store failed', { operation: what, cause: String(cause) })
   }
 }

@@ -2,7 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Gateway } from '../gateway.ts'
 import { atEndOfTurn, type Write } from '../end-of-turn.ts'
 import { partsOf } from '../gateway.ts'
+import type { Principal } from '@sallyport/core'
 import type { BodyFault, BodyReader, ByteStream, HttpExchange } from '../front/http-exchange.ts'
+import { PacedWriter, PIECE_BYTES } from '../front/paced-writer.ts'
+import type { SlowClients } from '../front/slow-clients.ts'
 
 /**
  * A request listener for `http.createServer`, and a handler for Express and Connect. This is the fast way in: no
@@ -12,8 +15,9 @@ import type { BodyFault, BodyReader, ByteStream, HttpExchange } from '../front/h
  * JavaScript writes them; mount the gateway before body parsers to pass bytes on as they came.
  */
 export function nodeHandler(gateway: Gateway): (request: IncomingMessage, response: ServerResponse) => void {
-  const { front } = partsOf(gateway)
-  return (request, response) => front.handle(new NodeExchange(request, response))
+  const { front, core } = partsOf(gateway)
+  const { slowClients } = core
+  return (request, response) => front.handle(new NodeExchange(request, response, slowClients))
 }
 
 const ignore = () => {}
@@ -33,6 +37,9 @@ const DRAIN_MS = 30_000
 export class NodeExchange implements HttpExchange, Write {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  readonly #slowClients: SlowClients
+  #writer: PacedWriter | undefined
+  principal: Principal | undefined
   readonly path: string
   readonly hasQuery: boolean
   client: { gone(): void } | undefined
@@ -42,9 +49,10 @@ export class NodeExchange implements HttpExchange, Write {
   #bodyBytes = 0
   #answer: Answer | undefined
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  constructor(request: IncomingMessage, response: ServerResponse, slowClients: SlowClients) {
     this.#request = request
     this.#response = response
+    this.#slowClients = slowClients
     // Express shortens `url` below a mount point; the gateway's paths are those that clients see
     const url =
       'originalUrl' in request && typeof request.originalUrl === 'string' ? request.originalUrl : request.url
@@ -53,6 +61,7 @@ export class NodeExchange implements HttpExchange, Write {
     this.hasQuery = query >= 0
     this.path = query < 0 ? target : target.slice(0, query)
     response.on('close', () => {
+      this.#writer?.closed()
       this.#body({ fault: 'gone' })
       if (!this.#complete) this.client?.gone()
     })
@@ -138,29 +147,43 @@ export class NodeExchange implements HttpExchange, Write {
       response.destroy()
       return
     }
+    if (typeof body !== 'string' && body.length > PIECE_BYTES) {
+      const writer = this.#pacedWriter()
+      writer.write(body)
+      writer.end()
+      return
+    }
     // Node joins the head and a string into one write; the bytes are the same
     if (Buffer.isBuffer(body) && body.length <= JOINED_BYTES) response.end(body.toString('latin1'), 'latin1')
     else response.end(body)
+    // what the connection took at once costs nothing more than this look
+    if (response.writableLength > 0) this.#pacedWriter().watch()
   }
 
   stream(status: number, headers: Readonly<Record<string, string>>): ByteStream {
     const response = this.#response
     response.writeHead(status, headers)
     response.flushHeaders()
+    const writer = this.#pacedWriter()
     return {
-      write: (chunk) => void response.write(chunk),
+      write: (chunk) => writer.write(chunk),
       end: () => {
         this.#complete = true
-        response.end()
+        writer.end()
       },
       cut: () => {
         this.#complete = true
         response.destroy()
       },
       get bufferedBytes() {
-        return response.writableLength
+        return writer.waitingBytes
       },
     }
+  }
+
+  #pacedWriter(): PacedWriter {
+    this.#writer ??= new PacedWriter(this.#response, this.#slowClients, this.principal)
+    return this.#writer
   }
 
   #drain(): void {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isChallenge } from '@sallyport/core'
 import { loopbackOnly } from '../auth/loopback-only.ts'
 import { HostCheck } from '../front/host-check.ts'
-import type { Gateway } from '../gateway.ts'
+import { type Gateway, partsOf } from '../gateway.ts'
 import { NodeExchange } from './node-handler.ts'
 
 /**
@@ -14,9 +14,10 @@ export function statusHandler(
   gateway: Gateway,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const local = loopbackOnly()
+  const { slowClients } = partsOf(gateway).core
   const hostCheck = new HostCheck({ publicUrl: undefined, allowedHosts: [], allowedOrigins: [] })
   return (request, response) => {
-    const exchange = new NodeExchange(request, response)
+    const exchange = new NodeExchange(request, response, slowClients)
     const { method, headers, remoteAddress, path: url } = exchange
     const caller = local.authenticate({ method, url, headers, remoteAddress })
     const isStranger = caller instanceof Promise || isChallenge(caller)

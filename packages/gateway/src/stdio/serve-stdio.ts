@@ -5,12 +5,14 @@ import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
 import { unsupported } from '../front/modern-http.ts'
+import { PacedWriter } from '../front/paced-writer.ts'
 import { readBody } from '../front/read-body.ts'
 import { traceHeaders, traceOf } from '../front/trace.ts'
 import { type Gateway, partsOf } from '../gateway.ts'
 import type { GatewayCore } from '../gateway-core.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import {
+  cancelledKey,
   idBytes,
   isFault,
   isRecord,
@@ -53,7 +55,8 @@ class StdioFront implements StdioConnection, FlowKeeper {
   readonly #core: GatewayCore
   readonly #endpoint: string | undefined
   readonly #principal: Principal
-  readonly #output: Writable
+  readonly #input: Readable
+  readonly #writer: PacedWriter
   readonly #flows = new Map<RpcId, Flow>()
   #session: LegacySession | undefined
   #opening = false
@@ -65,8 +68,13 @@ class StdioFront implements StdioConnection, FlowKeeper {
     this.#core = core
     this.#endpoint = options.server
     this.#principal = options.principal ?? { tenant: 'local', subject: 'local', roles: [], scopes: [] }
-    this.#output = options.output ?? process.stdout
+    const output = options.output ?? process.stdout
     const input = options.input ?? process.stdin
+    this.#input = input
+    this.#writer = new PacedWriter(output, core.slowClients, this.#principal, {
+      drained: () => this.#pace(),
+      destroyed: () => this.#unread(),
+    })
     const lines = new LineSplitter((line) => this.#line(line), core.limits.bodyBytes)
     this.closed = new Promise((resolve) => {
       const end = () => void this.#drain().then(resolve)
@@ -85,7 +93,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
       input.once('close', end)
       input.once('end', end)
     })
-    this.#output.on('error', () => input.destroy())
+    output.on('error', () => input.destroy())
   }
 
   #line(line: Buffer): void {
@@ -129,6 +137,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
       ...nameHeader(message),
       ...traceHeaders(trace),
     ])
+    flow.lacksParamHeaders = true
     const fault = checkEnvelope(message) ?? unsupported(protocolVersion)
     if (fault !== undefined) flow.reject(400, fault)
     else if (this.#track(flow)) this.#core.modernRequest(flow)
@@ -197,12 +206,9 @@ class StdioFront implements StdioConnection, FlowKeeper {
   }
 
   #oneWay(message: RpcMessage): void {
-    const { requestId, reason } = message.params
-    const modern =
-      message.method === 'notifications/cancelled' &&
-      (typeof requestId === 'string' || typeof requestId === 'number')
-        ? this.#flows.get(requestId)
-        : undefined
+    const { reason } = message.params
+    const key = message.method === 'notifications/cancelled' ? cancelledKey(message) : undefined
+    const modern = key === undefined ? undefined : this.#flows.get(key)
     if (modern !== undefined) modern.cancel(typeof reason === 'string' ? reason : undefined)
     else if (message.kind === 'notification') this.#session?.notify(message)
     const taken = message.kind === 'notification' || this.#session?.respond(message) === true
@@ -235,19 +241,19 @@ class StdioFront implements StdioConnection, FlowKeeper {
 
   /** False if the id is in use; the flow is answered then. */
   #track(flow: Flow): boolean {
-    const { id } = flow.message
-    if (id === undefined || this.#flows.has(id)) {
+    const { key } = flow
+    if (key === undefined || this.#flows.has(key)) {
       flow.reject(400, { code: RpcCode.invalidRequest, message: 'a request with this id is still open' })
       return false
     }
-    this.#flows.set(id, flow)
+    this.#flows.set(key, flow)
     flow.keptBy(this)
     return true
   }
 
   settled(flow: Flow): void {
-    const { id } = flow.message
-    if (id !== undefined && this.#flows.get(id) === flow) this.#flows.delete(id)
+    const { key } = flow
+    if (key !== undefined && this.#flows.get(key) === flow) this.#flows.delete(key)
     this.#idle?.()
   }
 
@@ -266,7 +272,24 @@ class StdioFront implements StdioConnection, FlowKeeper {
   }
 
   #write(message: Buffer): void {
-    this.#output.write(Buffer.concat([onOneLine(message), Buffer.from('\n')]))
+    this.#writer.write(Buffer.concat([onOneLine(message), Buffer.from('\n')]))
+    this.#pace()
+  }
+
+  /** A client that does not read its answers is not asked for more requests. */
+  #pace(): void {
+    const full = this.#writer.waitingBytes > this.#core.limits.bufferedBytes
+    if (full !== this.#input.isPaused()) {
+      if (full) this.#input.pause()
+      else this.#input.resume()
+    }
+  }
+
+  /** It reads nothing at all: nobody waits for what it has asked. */
+  #unread(): void {
+    for (const flow of [...this.#flows.values()]) flow.cancel('the client does not read')
+    if (this.#session !== undefined) this.#core.sessions.end(this.#session)
+    this.#input.destroy()
   }
 
   /** The client has closed its side: what it asked for is still answered, subscriptions end. */

@@ -4,6 +4,7 @@ import { notificationMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanArray, scanMessage } from '../wire/scan-message.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { isUtf8 } from 'node:buffer'
+import { traceInMeta } from './trace-in-meta.ts'
 
 export interface DuplexChannelOptions {
   readonly server: string
@@ -64,17 +65,21 @@ export class DuplexChannel {
 
   send(call: Call, timeoutMs = this.#options.timeoutMs): void {
     const number = this.#next++
-    const { scan } = call
-    const edits: Edit[] = [...call.edits, [scan.idStart, scan.idEnd, String(number)]]
+    const { bytes, scan, given } = settledEdits(call)
+    const edits: Edit[] = [...given, [scan.idStart, scan.idEnd, String(number)]]
     let token: Buffer | undefined
     if (scan.tokenStart >= 0) {
-      token = call.bytes.subarray(scan.tokenStart, scan.tokenEnd)
+      token = bytes.subarray(scan.tokenStart, scan.tokenEnd)
       edits.push([scan.tokenStart, scan.tokenEnd, String(number)])
     }
     const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#options.now() + timeoutMs
     this.#calls.set(number, { call, token, deadline })
     this.#numbers.set(call, number)
-    this.#options.write(splice(call.bytes, ...edits))
+    const { trace } = call.context
+    const traceEdit = trace === undefined ? undefined : traceInMeta(trace, bytes, scan)
+    // whoever observes the call may have put a trace context of its own there
+    if (traceEdit !== undefined && given.every(([start]) => start !== traceEdit[0])) edits.push(traceEdit)
+    this.#options.write(splice(bytes, ...edits))
   }
 
   /** The call is over for its caller; the server is told. */
@@ -171,6 +176,15 @@ export class DuplexChannel {
     this.#calls.delete(number)
     return number
   }
+}
+
+/** Where all parameters are replaced, nothing inside of them can be edited: that is done first then. */
+function settledEdits(call: Call): { bytes: Buffer; scan: MessageScan; given: readonly Edit[] } {
+  const { bytes, scan, edits } = call
+  if (!edits.some(([start, end]) => start === scan.paramsStart && end === scan.paramsEnd))
+    return { bytes, scan, given: edits }
+  const edited = splice(bytes, ...edits)
+  return { bytes: edited, scan: rescan(edited, scan), given: [] }
 }
 
 function isJson(message: Buffer): boolean {

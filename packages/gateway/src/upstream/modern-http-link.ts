@@ -1,6 +1,9 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
-import { LATEST_MODERN } from '../wire/protocol.ts'
+import { envelopeOf } from '../aggregate/envelope.ts'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { paramHeadersFor } from '../wire/param-headers.ts'
+import { LATEST_MODERN, RpcCode } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
@@ -10,11 +13,13 @@ import { BlamelessError } from './blameless-error.ts'
 import { httpFailure, retryAfterOf } from './http-failure.ts'
 import { isEventStream, type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
+import type { ToolAnnotations } from './tool-annotations.ts'
 
 export interface ModernHttpLinkOptions {
   readonly server: string
   readonly client: HttpClient
   readonly notice: ModernNotice
+  readonly annotations: ToolAnnotations
   readonly timeoutMs: number
   readonly maxAnswerBytes: number
 }
@@ -33,9 +38,39 @@ export class ModernHttpLink implements ModernLink {
   }
 
   send(call: Call): void {
+    const body = call.edits.length === 0 ? call.bytes : splice(call.bytes, ...call.edits)
+    if (call.lacksParamHeaders !== true || call.method !== 'tools/call') this.#post(call, body, undefined)
+    else this.#withParamHeaders(call, body, false)
+  }
+
+  /** The server refused the headers of a call, which has not run: it may have changed its tools. */
+  sendAnew(call: Call): void {
+    const body = call.edits.length === 0 ? call.bytes : splice(call.bytes, ...call.edits)
+    this.#withParamHeaders(call, body, true)
+  }
+
+  #withParamHeaders(call: Call, body: Buffer, anew: boolean): void {
+    const { annotations } = this.options
+    const message = parseJson(body)
+    const params = isRecord(message) && isRecord(message['params']) ? message['params'] : {}
+    const tool = String(params['name'])
+    const send = () => {
+      const headers = paramHeadersFor(annotations.known(call.context, tool) ?? [], params['arguments'])
+      this.#post(call, body, { headers, anew })
+    }
+    if (!anew && annotations.known(call.context, tool) !== undefined) {
+      send()
+      return
+    }
+    this.#open.set(call, nothingToAbort)
+    void annotations.learn(call.context, envelopeOf(params)).then(() => {
+      if (this.#open.has(call)) send()
+    })
+  }
+
+  #post(call: Call, body: Buffer, params: ParamHeaders | undefined): void {
     const { server, client, maxAnswerBytes } = this.options
     const { context } = call
-    const body = call.edits.length === 0 ? call.bytes : splice(call.bytes, ...call.edits)
     const headers = [
       'content-type',
       'application/json',
@@ -47,10 +82,12 @@ export class ModernHttpLink implements ModernLink {
       call.method,
     ]
     if (call.headers.length > 0) headers.push(...call.headers)
+    if (params !== undefined) headers.push(...params.headers)
     const timeoutMs = timeoutOf(call, this.options.timeoutMs)
     // the answer may come before `send` returns: a refusal of the credentials port does
     this.#open.set(call, nothingToAbort)
-    const answer = new MessageReader(server, maxAnswerBytes, new ModernCallStream(this, call), timeoutMs)
+    const stream = new ModernCallStream(this, call, params?.anew === false)
+    const answer = new MessageReader(server, maxAnswerBytes, stream, timeoutMs)
     const request = client.send({ context, method: 'POST', headers, body, timeoutMs }, answer)
     if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
@@ -85,16 +122,26 @@ export class ModernHttpLink implements ModernLink {
   }
 }
 
+/** The headers that were worked out for a call; `anew` if that was because the server had refused others. */
+interface ParamHeaders {
+  readonly headers: readonly string[]
+  readonly anew: boolean
+}
+
 /** What comes back for one call. */
 class ModernCallStream implements MessageListener {
   readonly #link: ModernHttpLink
   readonly #call: Call
+  readonly #mayRetry: boolean
   #streamed = false
   #retryAfterMs: number | undefined
+  /** The call was sent again: what still comes here does not matter. */
+  #superseded = false
 
-  constructor(link: ModernHttpLink, call: Call) {
+  constructor(link: ModernHttpLink, call: Call, mayRetry: boolean) {
     this.#link = link
     this.#call = call
+    this.#mayRetry = mayRetry
   }
 
   head(status: number, headers: HttpHeaders): void {
@@ -103,10 +150,15 @@ class ModernCallStream implements MessageListener {
   }
 
   message(message: Buffer, scan: MessageScan, status: number): void {
-    if (!this.#link.isOpen(this.#call)) return
+    if (this.#superseded || !this.#link.isOpen(this.#call)) return
     if (scan.methodStart >= 0) {
       // servers of this era ask in their results, not on the way (2026-07-28 streamable-http, "Receiving Messages")
       if (scan.idStart < 0) this.#link.options.notice(message, scan, this.#call)
+      return
+    }
+    if (this.#mayRetry && status === 400 && isHeaderMismatch(message, scan)) {
+      this.#superseded = true
+      this.#link.sendAnew(this.#call)
       return
     }
     const response = withCallersId(message, scan, this.#call.idText)
@@ -118,12 +170,14 @@ class ModernCallStream implements MessageListener {
   }
 
   end(status: number): void {
+    if (this.#superseded) return
     if (status === 200) this.#fail('ended its answer before the response')
     else if (this.#link.settle(this.#call))
       this.#call.fail(httpFailure(this.#link.options.server, status, this.#retryAfterMs))
   }
 
   fail(error: SallyportError): void {
+    if (this.#superseded) return
     if (this.#link.isOpen(this.#call)) this.#link.cancel(this.#call)
     else return
     this.#call.fail(error)
@@ -133,4 +187,10 @@ class ModernCallStream implements MessageListener {
     if (!this.#link.settle(this.#call)) return
     this.#call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#link.options.server, message))
   }
+}
+
+function isHeaderMismatch(message: Buffer, scan: MessageScan): boolean {
+  if (scan.errorStart < 0) return false
+  const error = parseJson(message.subarray(scan.errorStart, scan.errorEnd))
+  return isRecord(error) && error['code'] === RpcCode.headerMismatch
 }

@@ -11,22 +11,14 @@ export interface ModernLink extends Carrier {
   close(): Promise<void>
 }
 
-/** Stands where no link can be had now. */
-export class RefusingLink implements ModernLink {
-  readonly process = undefined
-  readonly #error: SallyportError
-
-  constructor(error: SallyportError) {
-    this.#error = error
+/** Where calls go for which there can be no link now. */
+export function refusedLink(error: SallyportError): ModernLink {
+  return {
+    process: undefined,
+    send: (call) => call.fail(error),
+    cancel() {},
+    async close() {},
   }
-
-  send(call: Call): void {
-    call.fail(this.#error)
-  }
-
-  cancel(): void {}
-
-  async close(): Promise<void> {}
 }
 
 /** A subscription stays open as long as the caller listens; everything else has its time. */

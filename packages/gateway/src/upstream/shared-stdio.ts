@@ -5,6 +5,7 @@ import { isRecord, parseJson } from '../wire/client-message.ts'
 import { errorMessage, notificationMessage, resultMessage } from '../wire/json-rpc.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import { DuplexChannel } from './duplex-channel.ts'
+import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
 import { notSent } from './not-sent.ts'
@@ -33,7 +34,7 @@ const LEVELS: readonly string[] = [
 ]
 
 /** One child process of the legacy era that several sessions use; each holds a {@link SharedStdioTransport}. */
-export class SharedStdio {
+export class SharedStdio implements OwnedProcess {
   readonly #options: SharedStdioOptions
   readonly #child: StdioChild
   readonly #channel: DuplexChannel
@@ -42,12 +43,15 @@ export class SharedStdio {
   readonly #waiting: (() => void)[] = []
   readonly #sweep: NodeJS.Timeout
   #initializeResult: string | undefined
+  /** Milliseconds since the epoch. */
+  usedAt: number
   #failure: SallyportError | undefined
   #idleTimer: NodeJS.Timeout | undefined
 
   constructor(options: SharedStdioOptions) {
     const { server, logger, timeoutMs, now } = options
     this.#options = options
+    this.usedAt = now()
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
@@ -86,6 +90,10 @@ export class SharedStdio {
     this.#idleTimer.unref()
   }
 
+  get busy(): boolean {
+    return this.#channel.openCount > 0
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.#idleTimer)
     await this.#child.close()
@@ -106,6 +114,7 @@ export class SharedStdio {
   send(member: SharedStdioTransport, call: Call): void {
     this.#whenReady(call, () => {
       if (this.#answersItself(member, call)) return
+      this.usedAt = this.#options.now()
       this.#owners.set(call, member)
       this.#channel.send(call)
     })

@@ -1,5 +1,6 @@
 import type { Call } from '../call/call.ts'
 import { DuplexChannel } from './duplex-channel.ts'
+import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
 import type { RestartBackoff } from './restart-backoff.ts'
@@ -15,13 +16,18 @@ export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessag
 }
 
 /** A child process of one session alone: whatever the server says is meant for this session. */
-export class StdioTransport implements LegacyTransport {
+export class StdioTransport implements LegacyTransport, OwnedProcess {
   readonly #child: StdioChild
   readonly #channel: DuplexChannel
   readonly #sweep: NodeJS.Timeout
+  readonly #now: () => number
+  /** Milliseconds since the epoch. */
+  usedAt: number
 
   constructor(options: StdioTransportOptions, owner: LegacyTransportOwner) {
     const { server, logger, timeoutMs, now } = options
+    this.#now = now
+    this.usedAt = now()
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
@@ -42,7 +48,10 @@ export class StdioTransport implements LegacyTransport {
       now,
       stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
     })
-    this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
+    this.#sweep = setInterval(() => {
+      this.#channel.sweep()
+      if (this.busy) this.usedAt = now()
+    }, 1_000)
     this.#sweep.unref()
   }
 
@@ -50,7 +59,12 @@ export class StdioTransport implements LegacyTransport {
     this.#channel.send(call)
   }
 
+  get busy(): boolean {
+    return this.#channel.openCount > 0
+  }
+
   send(call: Call): void {
+    this.usedAt = this.#now()
     this.#channel.send(call)
   }
 

@@ -13,6 +13,7 @@ import {
   type UpstreamCredentials,
   UpstreamError,
 } from '@sallyport/core'
+import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { Call, Carrier, CarrierSource } from '../call/call.ts'
 import { BlamelessError } from './blameless-error.ts'
@@ -22,7 +23,7 @@ import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
-import { type ModernLink, type ModernNotice, RefusingLink } from './modern-link.ts'
+import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -32,7 +33,9 @@ import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { notSent } from './not-sent.ts'
 import { probeEra } from './probe.ts'
 import { RestartBackoff } from './restart-backoff.ts'
+import type { ProcessBudget } from './process-budget.ts'
 import { SharedStdio } from './shared-stdio.ts'
+import { ToolAnnotations } from './tool-annotations.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
 import { UpstreamGuard } from './upstream-guard.ts'
 
@@ -42,6 +45,7 @@ export interface UpstreamEnvironment {
   readonly logger: Logger
   readonly now: () => number
   readonly limits: GatewayLimits
+  readonly processes: ProcessBudget
   readonly clientInfo: { readonly name: string; readonly version: string }
   readonly notice: (...notice: [...Parameters<ModernNotice>, server: string]) => void
 }
@@ -79,6 +83,7 @@ export class Upstream implements CarrierSource {
   readonly #shared = new Map<string, SharedStdio>()
   readonly #modern = new Map<string, ModernLink>()
   readonly #exclusive = new Set<StdioTransport>()
+  readonly #annotations: ToolAnnotations
   #verdict: EraVerdict | undefined
   #verdictAt = 0
   readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
@@ -95,6 +100,15 @@ export class Upstream implements CarrierSource {
     this.guard = new UpstreamGuard({ server: name, limits, retry: definition.retry, logger, now })
     const { restartMs: firstMs, longestRestartMs: longestMs } = limits
     this.#restarts = new RestartBackoff({ server: name, firstMs, longestMs, logger, now })
+    const { credentials } = environment
+    this.#annotations = new ToolAnnotations({
+      server: name,
+      perPrincipal: credentials !== undefined,
+      logger,
+      now,
+      ask: (context, params) =>
+        askWithin(limits.listMs, this.modern(context.principal), name, context, 'tools/list', params),
+    })
     this.#kind = isStdioServer(definition)
       ? { of: 'stdio', server: { name, definition } }
       : { of: 'http', client: this.#httpClient({ name, definition }) }
@@ -185,15 +199,20 @@ export class Upstream implements CarrierSource {
     return this.modern(call.context.principal)
   }
 
-  modern(principal: Principal): ModernLink {
+  /** @param isProbe asking a server what it speaks is everybody's business, and not refused to one caller */
+  modern(principal: Principal, isProbe = false): ModernLink {
     const key = this.#modernKey(principal)
     const known = this.#modern.get(key)
     if (known !== undefined) return known
-    const refusal = this.#kind.of === 'stdio' ? this.#restarts.refusal : undefined
-    if (refusal !== undefined) return new RefusingLink(refusal)
-    const link = this.#openModern(() => {
-      if (this.#modern.get(key) === link) this.#modern.delete(key)
-    })
+    let link: ModernLink
+    try {
+      link = this.#openModern(principal, isProbe, () => {
+        if (this.#modern.get(key) === link) this.#modern.delete(key)
+      })
+    } catch (error) {
+      if (!SallyportError.isInstance(error)) throw error
+      return refusedLink(error)
+    }
     this.#modern.set(key, link)
     return link
   }
@@ -241,31 +260,32 @@ export class Upstream implements CarrierSource {
   #legacyStdio(
     server: NamedServer & { readonly definition: StdioServerDefinition },
     opening: LegacyOpening,
+    isProbe = false,
   ): LegacyTransport {
     const { context, owner } = opening
     const sharing = server.definition.sharing ?? 'tenant'
     if (opening.answersQuestions || sharing === 'session') {
-      const { limits } = this.#environment
-      if (this.#exclusive.size >= limits.processesPerServer) {
-        const message = `already runs ${limits.processesPerServer} processes`
-        throw new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.name, message, { retrySafe: true })
-      }
+      const { processes } = this.#environment
+      if (!isProbe) processes.admit(this.name, context.principal)
       this.#mayStart()
       const transport = new StdioTransport(this.#stdioOptions(server), {
         ...bound(owner),
         closed: (error) => {
           this.#exclusive.delete(transport)
+          processes.remove(transport)
           owner.closed(error)
         },
       })
       this.#exclusive.add(transport)
+      processes.add(transport, this.name, context.principal)
       return transport
     }
     const key = JSON.stringify([shareKey(server.definition, context.principal), opening.protocolVersion])
     let shared = this.#shared.get(key)
     if (shared === undefined) {
+      if (sharing === 'principal' && !isProbe) this.#environment.processes.admit(this.name, context.principal)
       this.#mayStart()
-      shared = new SharedStdio({
+      const opened: SharedStdio = new SharedStdio({
         ...this.#stdioOptions(server),
         context,
         initializeParams: {
@@ -274,9 +294,14 @@ export class Upstream implements CarrierSource {
           clientInfo: this.#environment.clientInfo,
         },
         idleMs: this.#environment.limits.idleProcessMs,
-        onClosed: () => void this.#shared.delete(key),
+        onClosed: () => {
+          if (this.#shared.get(key) === opened) this.#shared.delete(key)
+          this.#environment.processes.remove(opened)
+        },
       })
-      this.#shared.set(key, shared)
+      this.#shared.set(key, opened)
+      if (sharing === 'principal') this.#environment.processes.add(opened, this.name, context.principal)
+      shared = opened
     }
     return shared.join(owner)
   }
@@ -306,24 +331,36 @@ export class Upstream implements CarrierSource {
     return new LegacySseTransport({ ...options, now, garbage })
   }
 
-  #openModern(onClosed: () => void): ModernLink {
+  #openModern(principal: Principal, isProbe: boolean, onClosed: () => void): ModernLink {
     const kind = this.#kind
     const { limits } = this.#environment
     const notice: ModernNotice = (message, scan, call) =>
       this.#environment.notice(message, scan, call, this.name)
-    if (kind.of === 'stdio')
-      return new ModernStdioLink({
+    if (kind.of === 'stdio') {
+      const { processes } = this.#environment
+      const isOwned = (kind.server.definition.sharing ?? 'tenant') !== 'tenant'
+      if (isOwned && !isProbe) processes.admit(this.name, principal)
+      this.#mayStart()
+      const link: ModernStdioLink = new ModernStdioLink({
         ...this.#stdioOptions(kind.server),
         notice,
-        onClosed,
+        annotations: this.#annotations,
+        onClosed: () => {
+          processes.remove(link)
+          onClosed()
+        },
         idleMs: limits.idleModernProcessMs,
         unusedMs: limits.idleProcessMs,
       })
+      if (isOwned) processes.add(link, this.name, principal)
+      return link
+    }
     const timeoutMs = this.#timeoutMs
     return new ModernHttpLink({
       server: this.name,
       client: kind.client,
       notice,
+      annotations: this.#annotations,
       timeoutMs,
       maxAnswerBytes: limits.answerBytes,
     })
@@ -334,7 +371,7 @@ export class Upstream implements CarrierSource {
     // a process that was asked and speaks the modern era goes on as the one that serves; one that does not know the question
     // may be confused or gone, and is not used for anything else
     const { principal } = context
-    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal)
+    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal, true)
     let keep = this.#kind.of === 'http'
     try {
       const verdict = await probeEra({
@@ -344,7 +381,7 @@ export class Upstream implements CarrierSource {
         now,
         timeoutMs: limits.probeMs,
         patienceMs: this.#kind.of === 'http' ? limits.probeMs : limits.probeMs + this.#timeoutMs,
-        openModern: () => this.modern(principal),
+        openModern: () => this.modern(principal, true),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
       })
@@ -384,7 +421,7 @@ export class Upstream implements CarrierSource {
   ): LegacyTransport {
     const opening = { context, owner, answersQuestions: false, protocolVersion: LATEST_LEGACY }
     // a process that is shared anyway need not be started twice: it stays for the first session
-    if (this.#kind.of === 'stdio') return this.#legacyStdio(this.#kind.server, opening)
+    if (this.#kind.of === 'stdio') return this.#legacyStdio(this.#kind.server, opening, true)
     return this.#legacyHttp(kind, opening, this.#kind.client)
   }
 

@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import { type MessageScan, scanMessage } from './scan-message.ts'
+import { nameVariant } from './name-variants.ts'
 import { RpcCode } from './protocol.ts'
 
 export type MessageKind = 'request' | 'notification' | 'response'
@@ -59,6 +60,9 @@ export function readMessage(bytes: Buffer, maxDepth: number): RpcMessage | Messa
     idText: id === undefined ? undefined : bytes.subarray(scan.idStart, scan.idEnd),
   })
   if (scan.duplicate !== undefined) return refuse(`the member ${JSON.stringify(scan.duplicate)} occurs twice`)
+  const variant = nameVariant(value)
+  if (variant !== undefined)
+    return refuse(`the member ${JSON.stringify(variant)} differs by case only from one that MCP defines`)
   if (scan.depth > maxDepth) return refuse(`the message is nested deeper than ${maxDepth} levels`)
   if (value['jsonrpc'] !== '2.0') return refuse('the member "jsonrpc" must be "2.0"')
   if (scan.idStart >= 0 && id === undefined) return refuse('the member "id" must be a string or a number')
@@ -78,6 +82,24 @@ export function readMessage(bytes: Buffer, maxDepth: number): RpcMessage | Messa
 /** A message as it stands in the bytes: `id` as its sender spelled it. */
 export function idBytes(message: RpcMessage): Buffer {
   return message.bytes.subarray(message.scan.idStart, message.scan.idEnd)
+}
+
+/**
+ * What a request is remembered under. Two spellings of one number are one id (`100`, `1e2`); numbers that JavaScript would
+ * take for one another are told apart by their text.
+ *
+ * @param text the id as it stands in the message
+ */
+export function idKey(id: RpcId, text: Uint8Array): RpcId {
+  if (typeof id === 'string' || Number.isSafeInteger(id)) return id
+  return `\0${Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString('latin1')}`
+}
+
+/** The same for the request that a cancellation is about; `undefined` if it names none. */
+export function cancelledKey({ bytes, scan, params }: RpcMessage): RpcId | undefined {
+  const { requestId } = params
+  if (typeof requestId !== 'string' && typeof requestId !== 'number') return undefined
+  return idKey(requestId, bytes.subarray(scan.requestIdStart, scan.requestIdEnd))
 }
 
 function readId(value: Readonly<Record<string, unknown>>): RpcId | undefined {

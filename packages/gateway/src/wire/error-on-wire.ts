@@ -22,6 +22,8 @@ const wire = {
   ERR_AUDIT_UNAVAILABLE: { status: 503, code: RpcCode.internalError },
   ERR_CONSENT_REQUIRED: { status: 200, code: RpcCode.invalidRequest },
   ERR_LIMIT_EXCEEDED: { status: 429, code: RpcCode.invalidRequest },
+  // not 404, which would tell the client that its session is gone
+  ERR_ANSWER_LOST: { status: 400, code: RpcCode.invalidRequest },
   ERR_SHUTTING_DOWN: { status: 503, code: RpcCode.internalError },
   ERR_STORAGE_UNAVAILABLE: { status: 503, code: RpcCode.internalError },
   ERR_UPSTREAM_ERA: { status: 200, code: RpcCode.internalError },

@@ -32,6 +32,11 @@ export class MessageScan {
   /** `params.progressToken`, of `notifications/progress` */
   progressStart = -1
   progressEnd = -1
+  /** `params._meta` */
+  metaStart = -1
+  metaEnd = -1
+  /** `params._meta` has members for trace context (SEP-414). */
+  hasTrace = false
   /** `params._meta.progressToken` */
   tokenStart = -1
   tokenEnd = -1
@@ -153,6 +158,9 @@ class Scanner {
         if (key === 'name') {
           scan.nameStart = start
           scan.nameEnd = end
+        } else if (key === '_meta') {
+          scan.metaStart = start
+          scan.metaEnd = end
         } else if (key === 'uri') {
           scan.uriStart = start
           scan.uriEnd = end
@@ -171,7 +179,7 @@ class Scanner {
         if (key === 'progressToken') {
           scan.tokenStart = start
           scan.tokenEnd = end
-        }
+        } else if (key === 'traceparent' || key === 'tracestate' || key === 'baggage') scan.hasTrace = true
         break
       case 'resultMeta':
     }

@@ -5,6 +5,7 @@ import { serveStdio } from '../../src/stdio/index.ts'
 import { startFixture, startGateway, stdioFixture, until } from './harness.ts'
 import { at, modern, modernMeta, modernStart, RawSession } from './raw-client.ts'
 import { startScriptedHttp } from './scripted-http.ts'
+import { scriptedRuntime } from './scripted-runtime.ts'
 import { text } from './scripted-server.ts'
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -167,6 +168,50 @@ describe('trace context', () => {
     expect(audit.entries().map(({ intent }) => intent.trace?.traceparent)).toEqual(
       expect.arrayContaining([traceparent, other]),
     )
+  })
+
+  it('that came in headers reaches a server on stdio in the message', async () => {
+    const runtime = scriptedRuntime({ pipe: { name: 'pipe', tools: ['t'] } })
+    const { url, at: path } = await startGateway({ servers: { pipe: { command: 'pipe' } }, runtime })
+    const trace = { traceparent, tracestate: 'a=1', baggage: 'k=v' }
+    const session = await RawSession.open(path('pipe'), { headers: trace })
+    const own = { traceparent: other }
+    await session.request('tools/list', {}, 'empty')
+    await session.request('tools/call', { name: 't', _meta: {} }, 'no meta')
+    await session.request('tools/call', { name: 't', _meta: { progressToken: 7 } }, 'token')
+    await session.request('tools/call', { _meta: { ...own }, name: 't' }, 'own')
+    await session.post({ jsonrpc: '2.0', id: 'bare', method: 'ping' })
+    const aggregated = await RawSession.open(url, { headers: trace })
+    await aggregated.call('pipe__t')
+    const metas = runtime
+      .of('pipe')
+      .flatMap(({ received }) => received)
+      .filter(({ method }) => ['tools/list', 'tools/call', 'ping'].includes(String(method)))
+      .map((message) => at(message, 'params', '_meta'))
+    expect(metas).toEqual([trace, trace, { ...trace, progressToken: expect.any(Number) }, own, trace, trace])
+  })
+
+  it('does not get between other changes of a message', async () => {
+    const runtime = scriptedRuntime({
+      pipe: {
+        name: 'pipe',
+        capabilities: { prompts: {}, completions: {} },
+        on: { 'completion/complete': ({ params }) => ({ completion: { values: [JSON.stringify(params)] } }) },
+      },
+    })
+    const { url } = await startGateway({ servers: { pipe: { command: 'pipe' } }, runtime })
+    const session = await RawSession.open(url, { headers: { traceparent } })
+    const completed = await session.request('completion/complete', {
+      ref: { type: 'ref/prompt', name: 'pipe__p' },
+      argument: { name: 'a', value: 'b' },
+      _meta: { progressToken: 'mine' },
+    })
+    const got: unknown = JSON.parse(String(at(completed, 'result', 'completion', 'values', 0)))
+    expect(got).toEqual({
+      ref: { type: 'ref/prompt', name: 'p' },
+      argument: { name: 'a', value: 'b' },
+      _meta: { traceparent, progressToken: expect.any(Number) },
+    })
   })
 
   it('of a client on stdio reaches an HTTP server as headers', async () => {

@@ -135,7 +135,13 @@ describe('a stdio server', () => {
   })
 
   it('that needs more processes than it may have gives a clear error, and room again when a session ends', async () => {
-    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'] } })
+    const runtime = scriptedRuntime({
+      s: {
+        name: 's',
+        tools: ['t', 'wait'],
+        call: ({ silence }, tool) => (tool === 'wait' ? silence() : text('t')),
+      },
+    })
     const { gateway, url } = await startGateway({
       servers: { s: { command: 's' } },
       runtime,
@@ -144,7 +150,14 @@ describe('a stdio server', () => {
     await gateway.ready()
     const open = () => RawSession.open(url, { capabilities: { sampling: {} } })
     const [one, two, three] = [await open(), await open(), await open()]
-    for (const session of [one, two]) expect(at(await session.call('s__t'), 'result')).toBeDefined()
+    for (const session of [one, two]) {
+      expect(at(await session.call('s__t'), 'result')).toBeDefined()
+      session.start('tools/call', { name: 's__wait' }).catch(() => {})
+    }
+    await until(() => {
+      const calls = runtime.of('s').flatMap((process) => process.messages('tools/call'))
+      expect(calls.filter((call) => at(call, 'params', 'name') === 'wait').length).toBe(2)
+    })
     expect(at(await three.call('s__t'), 'error', 'message')).toBe('server "s": already runs 2 processes')
     await one.end()
     expect(at(await three.call('s__t'), 'result')).toBeDefined()

@@ -1,42 +1,37 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { type Authenticator, type Challenge, ConfigError } from '@sallyport/core'
 import { createMemoryAuditRecorder } from '@sallyport/core/memory'
 import { createGateway } from '../../src/index.ts'
 import { at, send, sendRaw } from './client.ts'
-import { collectingLogger, namedCallers, type RunningGateway, startGateway } from './gateway.ts'
+import {
+  collectingLogger,
+  namedCallers,
+  startGateway,
+  startLocalAndPublished,
+  tokenMetadata,
+} from './gateway.ts'
 import { callTool, jsonHeaders, modern } from './messages.ts'
-import { type HandmadeUpstream, startHandmade } from './upstream.ts'
 
-let server: HandmadeUpstream
-let legacyServer: HandmadeUpstream
-let local: RunningGateway
-let published: RunningGateway
-const servers = () => ({ m: { url: server.url }, l: { url: legacyServer.url } })
-const metadata = { authorizationServers: ['https://login.example.com'], scopesSupported: ['mcp'] }
-
-beforeAll(async () => {
-  server = await startHandmade()
-  legacyServer = await startHandmade({ era: 'legacy' })
-  local = await startGateway({ servers: servers(), authenticate: namedCallers({ metadata }) })
-  published = await startGateway({
-    servers: servers(),
-    publicUrl: 'https://mcp.example.com/gate/mcp',
-    allowedOrigins: ['https://app.example.com'],
-    allowedHosts: ['internal.example.com:8443'],
-    authenticate: namedCallers({ metadata }),
-  })
-})
-afterAll(async () => {
-  await local.close()
-  await published.close()
-  await server.close()
-  await legacyServer.close()
-})
+const { server, servers, local, published, close } = await startLocalAndPublished()
+afterAll(close)
 
 const ada = { 'x-subject': 'ada' }
 const as = (subject: string, request: { headers: Record<string, string>; body: string }) => ({
   ...request,
   headers: { ...request.headers, 'x-subject': subject },
+})
+
+test.each([
+  ['tokens and no publicUrl: one warning that says what to do', {}, tokenMetadata, 1],
+  ['a publicUrl: none', { publicUrl: 'https://mcp.example.com/mcp' }, tokenMetadata, 0],
+  ['no tokens: none', {}, undefined, 0],
+])('%s', async (_, options, described, expected) => {
+  const logger = collectingLogger()
+  const authenticate = namedCallers(described === undefined ? {} : { metadata: described })
+  const gateway = createGateway({ servers: {}, authenticate, logger, ...options })
+  const warnings = logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+  expect(warnings.filter((message) => message.includes('publicUrl'))).toHaveLength(expected)
+  await gateway.close()
 })
 
 describe('Host and Origin', () => {
@@ -196,7 +191,7 @@ describe('who is not let in', () => {
     expect(invalid.headers['x-evil']).toBeUndefined()
     const scopes = await challenged(
       { status: 403, error: 'insufficient_scope', scopes: ['a', 'b'] },
-      { metadata },
+      { metadata: tokenMetadata },
     )
     expect(scopes.status).toBe(403)
     expect(scopes.headers['www-authenticate']).toMatch(
@@ -245,7 +240,7 @@ describe('who is not let in', () => {
   })
 })
 
-describe('protected resource metadata (RFC 9728)', () => {
+describe('protected resource tokenMetadata (RFC 9728)', () => {
   const path = '/.well-known/oauth-protected-resource'
   test.each([
     [`${path}/mcp`, '/mcp'],
@@ -306,7 +301,7 @@ describe('where the gateway is mounted', () => {
     const own = await startGateway({
       servers: servers(),
       publicUrl: 'https://mcp.example.com',
-      authenticate: namedCallers({ metadata }),
+      authenticate: namedCallers({ metadata: tokenMetadata }),
     })
     await own.gateway.ready()
     const host = { host: 'mcp.example.com' }
@@ -333,7 +328,7 @@ describe('where the gateway is mounted', () => {
     async (name) => {
       const own = await startGateway({
         servers: { [name]: { url: server.url } },
-        authenticate: namedCallers({ metadata }),
+        authenticate: namedCallers({ metadata: tokenMetadata }),
       })
       const url = own.at(encodeURIComponent(name))
       expect((await send(url, as('ada', modern('tools/list')))).status).toBe(200)

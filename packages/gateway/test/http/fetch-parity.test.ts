@@ -201,7 +201,8 @@ describe('the fetch handler and the node handler give the same answers', () => {
         await post({ jsonrpc: '2.0', id: 99, result: {} }),
         await through('/mcp/l', as({ method: 'DELETE', headers })),
         await post({ jsonrpc: '2.0', id: 2, method: 'ping' }),
-      ].map(({ session: _, ...seen }) => seen)
+        // event ids carry a mark of their session
+      ].map(({ session: _, ...seen }) => ({ ...seen, text: seen.text.replaceAll(/-[\da-f]{8}_/g, '_') }))
     }
     expect(await steps(throughFetch)).toEqual(await steps(throughNode))
   })

@@ -1,45 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { createGateway } from '../../src/index.ts'
 import { at, send, until } from './client.ts'
-import { type RunningGateway, startGateway } from './gateway.ts'
-import { callTool, jsonHeaders, modern, openSession, responseIn } from './messages.ts'
-import { type Exchange, type HandmadeUpstream, startHandmade } from './upstream.ts'
+import { startGateway, startPlanned } from './gateway.ts'
+import { callTool, jsonHeaders, openSession, responseIn } from './messages.ts'
+import { type Exchange, startHandmade } from './upstream.ts'
 
-let modernServer: HandmadeUpstream
-let legacyServer: HandmadeUpstream
-let running: RunningGateway
-/** What the servers do next, by tool. */
-const plan = new Map<string, (exchange: Exchange) => void>()
-
-function act(exchange: Exchange): void {
-  const name = String(at(exchange.message, 'params', 'name'))
-  const planned = plan.get(name)
-  if (planned !== undefined) planned(exchange)
-  else if (at(exchange.message, 'id') === undefined) exchange.response.writeHead(202).end()
-  else exchange.result({ ok: name })
-}
-
-beforeAll(async () => {
-  modernServer = await startHandmade({ handle: act })
-  legacyServer = await startHandmade({ era: 'legacy', handle: act })
-  running = await startGateway({
-    servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } },
-    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000 },
-  })
-  await running.gateway.ready()
-})
-afterAll(async () => {
-  await running.close()
-  await modernServer.close()
-  await legacyServer.close()
-})
-
-let counter = 0
-async function answered(action: (exchange: Exchange) => void, more: Record<string, unknown> = {}) {
-  const name = `case${++counter}`
-  plan.set(name, action)
-  return send(running.at('m'), modern('tools/call', { name, arguments: {}, ...more }))
-}
+const { modernServer, legacyServer, running, plan, answered, nextCase, close } = await startPlanned()
+afterAll(close)
 
 describe('what a server wants the gateway to do', () => {
   test('redirects are not followed', async () => {
@@ -110,7 +77,7 @@ describe('what a server wants the gateway to do', () => {
   })
 
   test('questions without end: the oldest are forgotten, the newest can be answered', async () => {
-    const name = `case${++counter}`
+    const name = nextCase()
     const count = 3_000
     const session = await openSession(running.at('l'), { capabilities: { sampling: {} } })
     let response: Exchange | undefined
@@ -157,7 +124,7 @@ describe('what a server wants the gateway to do', () => {
   })
 
   test('an answer to a question is matched by its value, however the client writes the id', async () => {
-    const name = `case${++counter}`
+    const name = nextCase()
     const session = await openSession(running.at('l'), { capabilities: { sampling: {} } })
     let exchange: Exchange | undefined
     plan.set(name, (arrived) => {

@@ -1,52 +1,12 @@
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { at, openEvents, send, until } from './client.ts'
-import { type RunningGateway, startGateway } from './gateway.ts'
-import { envelope, modern, openSession, responseIn } from './messages.ts'
-import { type Exchange, type HandmadeUpstream, startHandmade } from './upstream.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { at, openEvents, until } from './client.ts'
+import { startPlanned } from './gateway.ts'
+import { envelope, modern, responseIn } from './messages.ts'
+import { type Exchange } from './upstream.ts'
 
-let modernServer: HandmadeUpstream
-let legacyServer: HandmadeUpstream
-let running: RunningGateway
-/** What the servers do next, by tool. */
-const plan = new Map<string, (exchange: Exchange) => void>()
-
-function act(exchange: Exchange): void {
-  const name = String(at(exchange.message, 'params', 'name'))
-  const planned = plan.get(name)
-  if (planned !== undefined) planned(exchange)
-  else if (at(exchange.message, 'id') === undefined) exchange.response.writeHead(202).end()
-  else exchange.result({ ok: name })
-}
-
-beforeAll(async () => {
-  modernServer = await startHandmade({ handle: act })
-  legacyServer = await startHandmade({ era: 'legacy', handle: act })
-  running = await startGateway({
-    servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } },
-    // a server that does nothing but fail would be left alone
-    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000, breakerFailures: 1_000_000 },
-  })
-  await running.gateway.ready()
-})
-afterAll(async () => {
-  await running.close()
-  await modernServer.close()
-  await legacyServer.close()
-})
-
-let counter = 0
-async function answered(action: (exchange: Exchange) => void, more: Record<string, unknown> = {}) {
-  const name = `case${++counter}`
-  plan.set(name, action)
-  return send(running.at('m'), modern('tools/call', { name, arguments: {}, ...more }))
-}
-async function answeredInSession(action: (exchange: Exchange) => void) {
-  const name = `case${++counter}`
-  const session = await openSession(running.at('l'))
-  plan.set(name, action)
-  return session.request('tools/call', { name })
-}
+const { running, plan, answered, answeredInSession, nextCase, close } = await startPlanned()
+afterAll(close)
 
 const errorText = (code: number) => `{"jsonrpc":"2.0","id":1,"error":{"code":${code},"message":"no"}}`
 const resultText = '{"jsonrpc":"2.0","id":1,"result":{"x":1}}'
@@ -239,7 +199,7 @@ describe('an event stream', () => {
   })
 
   test('an event that is there is passed on, whatever line ends it uses', async () => {
-    const name = `case${++counter}`
+    const name = nextCase()
     let finish: (() => void) | undefined
     plan.set(name, ({ response }) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })

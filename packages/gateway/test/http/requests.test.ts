@@ -1,35 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { type Principal } from '@sallyport/core'
 import { at, openEvents, send, sendRaw, until } from './client.ts'
-import { namedCallers, type RunningGateway, startGateway } from './gateway.ts'
+import { namedCallers, startGateway, startLocalAndPublished } from './gateway.ts'
 import { callTool, jsonHeaders, modern, openSession } from './messages.ts'
-import { type HandmadeUpstream, startHandmade } from './upstream.ts'
 
-let server: HandmadeUpstream
-let legacyServer: HandmadeUpstream
-let local: RunningGateway
-let published: RunningGateway
-const servers = () => ({ m: { url: server.url }, l: { url: legacyServer.url } })
-const metadata = { authorizationServers: ['https://login.example.com'], scopesSupported: ['mcp'] }
-
-beforeAll(async () => {
-  server = await startHandmade()
-  legacyServer = await startHandmade({ era: 'legacy' })
-  local = await startGateway({ servers: servers(), authenticate: namedCallers({ metadata }) })
-  published = await startGateway({
-    servers: servers(),
-    publicUrl: 'https://mcp.example.com/gate/mcp',
-    allowedOrigins: ['https://app.example.com'],
-    allowedHosts: ['internal.example.com:8443'],
-    authenticate: namedCallers({ metadata }),
-  })
-})
-afterAll(async () => {
-  await local.close()
-  await published.close()
-  await server.close()
-  await legacyServer.close()
-})
+const { servers, local, close } = await startLocalAndPublished()
+afterAll(close)
 
 const ada = { 'x-subject': 'ada' }
 const as = (subject: string, request: { headers: Record<string, string>; body: string }) => ({

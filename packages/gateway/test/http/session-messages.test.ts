@@ -1,30 +1,13 @@
 import { createMemoryAuditRecorder } from '@sallyport/core/memory'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { at, send, until } from './client.ts'
-import { namedCallers, type RunningGateway, startGateway } from './gateway.ts'
+import { startForSessions, startGateway } from './gateway.ts'
 import { initialize, modern, openSession } from './messages.ts'
-import { type HandmadeUpstream, startHandmade } from './upstream.ts'
+import { startHandmade } from './upstream.ts'
 
-let server: HandmadeUpstream
-let other: HandmadeUpstream
-let running: RunningGateway
 const audit = createMemoryAuditRecorder()
-
-beforeAll(async () => {
-  server = await startHandmade({ era: 'legacy' })
-  other = await startHandmade({ era: 'legacy' })
-  running = await startGateway({
-    servers: { l: { url: server.url }, o: { url: other.url } },
-    authenticate: namedCallers(),
-    audit,
-  })
-  await running.gateway.ready()
-})
-afterAll(async () => {
-  await running.close()
-  await server.close()
-  await other.close()
-})
+const { server, running, close } = await startForSessions(audit)
+afterAll(close)
 
 const ada = { 'x-subject': 'ada' }
 const ping = { jsonrpc: '2.0', id: 'p', method: 'tools/call', params: { name: 'echo' } }

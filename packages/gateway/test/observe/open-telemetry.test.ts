@@ -28,6 +28,18 @@ function nameOf(span: ReadableSpan): string {
 }
 
 describe('spans', () => {
+  it('are what a server on stdio hears of, although the caller spoke of its own in headers', async () => {
+    const telemetry = recordTelemetry()
+    const runtime = scriptedRuntime({ pipe: { name: 'pipe', tools: ['t'] } })
+    const { at: path } = await startGateway({ servers: { pipe: { command: 'pipe' } }, runtime })
+    const session = await RawSession.open(path('pipe'), { headers: { traceparent } })
+    await session.request('tools/call', { name: 't', _meta: { progressToken: 1 } })
+    const outgoing = named(telemetry.spans(), SpanKind.CLIENT, 'tools/call t')
+    expect(outgoing.spanContext().traceId).toBe(traceId)
+    const [call] = runtime.of('pipe').flatMap((process) => process.messages('tools/call'))
+    expect(at(call, 'params', '_meta', 'traceparent')).toBe(nameOf(outgoing))
+  })
+
   it('lie between the caller and the server: a new span id for each hop, in _meta and headers (legacy, HTTP)', async () => {
     const telemetry = recordTelemetry()
     const server = await startScriptedHttp({ name: 's', tools: ['t'] })

@@ -131,3 +131,35 @@ describe('repeatedMember', () => {
     expect(repeatedMember(text)).toBe(expected)
   })
 })
+
+describe('names that differ by case from those that are read', () => {
+  const message = (method: string, params: string, more = '') =>
+    read(`{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}${more}}`)
+
+  test.each([
+    ['next to it', message('tools/call', '{"name":"a","Name":"b"}')],
+    ['alone', message('tools/call', '{"NAME":"b"}')],
+    ['escaped', message('tools/call', '{"name":"a","n\\u0041me":"b"}')],
+    ['with the Kelvin sign', message('tools/call', '{"_meta":{"progressTo\u212aen":1}}')],
+    ['with the long s', message('tools/call', '{"argument\u017f":{}}')],
+    ['in the message', message('tools/call', '{}', ',"Method":"resources/read"')],
+    ['in the message, with the long s', message('tools/call', '{}', ',"param\u017f":{}')],
+    ['in _meta', message('tools/call', '{"_meta":{"ProgressToken":1}}')],
+    [
+      'in a notification',
+      read('{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"RequestId":1}}'),
+    ],
+    ['in a method of somebody else, where both are there', message('x/y', '{"uri":"a","URI":"b"}')],
+  ])('are refused: %s', (_, found) => {
+    expect(found).toMatchObject({ code: -32600, message: expect.stringContaining('case only') })
+  })
+
+  test.each([
+    ['arguments of a tool', message('tools/call', '{"name":"a","arguments":{"Name":1,"name":2}}')],
+    ['other names', message('tools/call', '{"name":"a","title":"B","Names":1}')],
+    ['methods of somebody else', message('x/y', '{"URI":"b"}')],
+    ['members of a result', read('{"jsonrpc":"2.0","id":1,"result":{"Name":1,"name":2}}')],
+  ])('are no business of the gateway in %s', (_, found) => {
+    expect(isFault(found)).toBe(false)
+  })
+})

@@ -12,6 +12,7 @@ const expected = {
   ERR_CONSENT_REQUIRED: [200, -32600],
   ERR_LIMIT_EXCEEDED: [429, -32600],
   ERR_SHUTTING_DOWN: [503, -32603],
+  ERR_ANSWER_LOST: [400, -32600],
   ERR_STORAGE_UNAVAILABLE: [503, -32603],
   ERR_UPSTREAM_ERA: [200, -32603],
   ERR_UPSTREAM_PROTOCOL: [200, -32603],
@@ -28,6 +29,7 @@ describe('errors of the gateway', () => {
     'ERR_CONSENT_REQUIRED',
     'ERR_LIMIT_EXCEEDED',
     'ERR_SHUTTING_DOWN',
+    'ERR_ANSWER_LOST',
   ] as const
   test.each(codes)('%s', (code) => {
     const [status, number] = expected[code]

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createGateway, type GatewayOptions } from '../../src/index.ts'
 import { serveStdio } from '../../src/stdio/index.ts'
 import { at, until } from '../http/client.ts'
+import { collectingLogger } from '../http/gateway.ts'
 import { envelope, initialize } from '../http/messages.ts'
 import { type Exchange, type HandmadeUpstream, startHandmade } from '../http/upstream.ts'
 
@@ -61,6 +62,12 @@ async function legacyServer(handle?: (exchange: Exchange) => void): Promise<Hand
   const server = await startHandmade({ era: 'legacy', ...(handle !== undefined && { handle }) })
   cleanUp.push(() => server.close())
   return server
+}
+
+/** Keeps calls unanswered. Which parameters the tools want in headers is asked before the first call. */
+const holding = (held: Exchange[]) => (exchange: Exchange) => {
+  if (exchange.rpcMethod === 'tools/list') exchange.result({ resultType: 'complete', tools: [] })
+  else held.push(exchange)
 }
 
 const code = (message: unknown) => at(message, 'error', 'code')
@@ -134,7 +141,7 @@ describe('bad lines', () => {
 describe('both eras on one line', () => {
   test('an id is in use until it is answered', async () => {
     const held: Exchange[] = []
-    const server = await startHandmade({ handle: (exchange) => void held.push(exchange) })
+    const server = await startHandmade({ handle: holding(held) })
     cleanUp.push(() => server.close())
     const line = connect({ servers: { m: { url: server.url } } }, 'm')
     const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'x', _meta: envelope } }
@@ -163,7 +170,7 @@ describe('both eras on one line', () => {
 
   test('cancelling by notification, and ending in the middle', async () => {
     const held: Exchange[] = []
-    const server = await startHandmade({ handle: (exchange) => void held.push(exchange) })
+    const server = await startHandmade({ handle: holding(held) })
     cleanUp.push(() => server.close())
     const line = connect({ servers: { m: { url: server.url } } }, 'm')
     line.say({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'x', _meta: envelope } })
@@ -210,4 +217,79 @@ test('a session on stdio does not grow old: it ends with its connection', async 
   await line.answer(1)
   expect(line.said.map((it) => at(it, 'method'))).toContain('notifications/progress')
   expect(handshakes()).toBe(before)
+})
+
+describe('a client that does not read what it is sent', () => {
+  const MB = 1024 * 1024
+
+  async function unread(limits: GatewayOptions['limits']) {
+    const flooding: Exchange[] = []
+    const server = await startHandmade({
+      handle: (exchange) => {
+        if (at(exchange.message, 'params', 'name') === 'flood') {
+          flooding.push(exchange)
+          const tell = exchange.stream()
+          tell({
+            jsonrpc: '2.0',
+            method: 'notifications/progress',
+            params: { progressToken: 't', progress: 1, message: 'x'.repeat(MB) },
+          })
+        } else exchange.result({ resultType: 'complete', content: [{ type: 'text', text: 'x'.repeat(MB) }] })
+      },
+    })
+    const logger = collectingLogger()
+    const gateway = createGateway({
+      servers: { m: { url: server.url } },
+      logger,
+      ...(limits !== undefined && { limits }),
+    })
+    await gateway.ready()
+    const input = new PassThrough({ highWaterMark: MB })
+    const output = new PassThrough()
+    const connection = serveStdio(gateway, { input, output, server: 'm' })
+    cleanUp.push(
+      () => server.close(),
+      () => gateway.close({ deadlineMs: 0 }),
+    )
+    const call = (id: number, name = 'x') =>
+      input.write(
+        `${JSON.stringify({
+          jsonrpc: '2.0',
+          id,
+          method: 'tools/call',
+          params: { name, _meta: { ...envelope, progressToken: 't' } },
+        })}\n`,
+      )
+    return { server, logger, input, output, connection, call, flooding }
+  }
+
+  test('is not asked for more until it has read', async () => {
+    const { server, input, output, call } = await unread({ bufferedBytes: 4 * MB, callsPerPrincipal: 4 })
+    const calls = 40
+    // one after the other, as far as the gateway takes them
+    let sent = 0
+    const arrived = () => server.arrived.filter(({ rpcMethod }) => rpcMethod === 'tools/call').length
+    while (sent < calls && !input.isPaused()) {
+      call(++sent)
+      await until(() => arrived() === sent || input.isPaused(), 'it is taken, or not')
+    }
+    expect(input.isPaused()).toBe(true)
+    expect(arrived()).toBeLessThan(calls / 2)
+    const before = arrived()
+    call(++sent)
+    let text = 0
+    output.on('data', (chunk: Buffer) => void (text += chunk.length))
+    await until(() => text > before * MB && arrived() === sent, 'it goes on once the client reads')
+  })
+
+  test('is given up when it takes nothing at all, and its calls with it', async () => {
+    const { logger, connection, call, flooding, input } = await unread({ stalledWriteMs: 200 })
+    call(1, 'flood')
+    await connection.closed
+    expect(input.destroyed).toBe(true)
+    expect(logger.lines.find(({ message }) => message.includes('does not read'))?.fields).toMatchObject({
+      limit: 'stalledWriteMs',
+    })
+    await until(() => flooding[0]?.hungUp === true, 'the server is told')
+  })
 })
