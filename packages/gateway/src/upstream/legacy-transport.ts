@@ -28,3 +28,13 @@ export interface LegacyTransportOwner {
   /** Nothing can be sent any more; open calls have failed already. */
   closed(error: SallyportError): void
 }
+
+/** An owner whose methods can be spread into another. */
+export function methodsOf(owner: LegacyTransportOwner): LegacyTransportOwner {
+  return {
+    fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
+    sessionOpened: (id) => owner.sessionOpened(id),
+    sessionLost: (call) => owner.sessionLost(call),
+    closed: (error) => owner.closed(error),
+  }
+}

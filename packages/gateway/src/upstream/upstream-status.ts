@@ -1,3 +1,4 @@
+import type { EraVerdict } from './era.ts'
 import type { UpstreamBreaker } from '../observe/events.ts'
 import type { HttpLoad } from './http-client.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -28,4 +29,12 @@ export interface EraStatus {
   readonly legacy: readonly string[] | 'untried'
   readonly transport: 'stdio' | 'streamable-http' | 'sse'
   readonly ageMs: number
+}
+
+export function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
+  return {
+    modern: modern?.versions,
+    legacy: legacy === 'untried' ? legacy : legacy.versions,
+    transport: legacyTransport,
+  }
 }

@@ -11,24 +11,22 @@ import {
   type ServerRuntime,
   type StdioServerDefinition,
   type UpstreamCredentials,
-  UpstreamError,
 } from '@sallyport/core'
 import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { Call, Carrier, CarrierSource } from '../call/call.ts'
-import { BlamelessError } from './blameless-error.ts'
-import type { EraAnswer, EraVerdict } from './era.ts'
+import { answerWithin, type EraAnswer, type EraVerdict } from './era.ts'
 import { HttpClient } from './http-client.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
-import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
 import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
-import type { EraStatus, UpstreamStatus } from './upstream-status.ts'
+import { type EraStatus, type UpstreamStatus, versionsOf } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
 import { notSent } from './not-sent.ts'
 import { probeEra } from './probe.ts'
@@ -125,7 +123,8 @@ export class Upstream implements CarrierSource {
 
   /** Asks the server unless it was asked not long ago. Never rejects. */
   era(context = this.#ownContext()): Promise<EraAnswer> {
-    const { now } = this.#environment
+    const { now, limits } = this.#environment
+    const { probeMs } = limits
     const known = this.#verdict
     if (known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
       return Promise.resolve(known)
@@ -133,7 +132,7 @@ export class Upstream implements CarrierSource {
     const failure = this.#failures.get(key)
     if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
     const asking = this.#asking.get(key)
-    if (asking !== undefined) return this.#inTime(asking.answer)
+    if (asking !== undefined) return answerWithin(probeMs * 3, this.name, asking.answer)
     const answer = this.#probe(context).then((answered) => {
       this.#asking.delete(key)
       const found = SallyportError.isInstance(answered) ? notSent(answered, FAILURE_MS) : answered
@@ -151,20 +150,7 @@ export class Upstream implements CarrierSource {
       return found
     })
     this.#asking.set(key, { answer, since: performance.now() })
-    return this.#inTime(answer)
-  }
-
-  /** Who asks waits as long as two questions may take; a process that takes longer to start goes on starting. */
-  async #inTime(answer: Promise<EraAnswer>): Promise<EraAnswer> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<SallyportError>((resolve) => {
-      const options = { retrySafe: true }
-      const error = new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.name, 'takes long to start', options)
-      timer = setTimeout(() => resolve(error), this.#environment.limits.probeMs * 3).unref()
-    })
-    const first = await Promise.race([answer, late])
-    clearTimeout(timer)
-    return first
+    return answerWithin(probeMs * 3, this.name, answer)
   }
 
   status(): UpstreamStatus {
@@ -269,7 +255,7 @@ export class Upstream implements CarrierSource {
       if (!isProbe) processes.admit(this.name, context.principal)
       this.#mayStart()
       const transport = new StdioTransport(this.#stdioOptions(server), {
-        ...bound(owner),
+        ...methodsOf(owner),
         closed: (error) => {
           this.#exclusive.delete(transport)
           processes.remove(transport)
@@ -456,24 +442,7 @@ export class Upstream implements CarrierSource {
   }
 }
 
-function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omit<EraStatus, 'ageMs'> {
-  return {
-    modern: modern?.versions,
-    legacy: legacy === 'untried' ? legacy : legacy.versions,
-    transport: legacyTransport,
-  }
-}
-
 /** Equal for callers who may use one process. In the modern era nothing is kept between calls, so a session is a caller. */
 function shareKey({ sharing }: StdioServerDefinition, principal: Principal): string {
   return sharing === undefined || sharing === 'tenant' ? principal.tenant : principalKey(principal)
-}
-
-function bound(owner: LegacyTransportOwner): LegacyTransportOwner {
-  return {
-    fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
-    sessionOpened: (id) => owner.sessionOpened(id),
-    sessionLost: (call) => owner.sessionLost(call),
-    closed: (error) => owner.closed(error),
-  }
 }
