@@ -1,9 +1,10 @@
 import { createServer } from 'node:http'
 import { createMemoryAuditRecorder } from '@sallyport/core/memory'
-import { createGateway } from '@sallyport/gateway'
+import { allow, createGateway } from '@sallyport/gateway'
 import { bearerTokens } from '@sallyport/gateway/auth'
 import { nodeHandler } from '@sallyport/gateway/node'
 import type { JWK } from 'jose'
+import { callerRole } from './load/bearer-token.ts'
 
 /**
  * The process under test: what a host would write, with everything a host would have on. Its settings come as one line
@@ -29,8 +30,7 @@ const gateway = createGateway({
     jwks: { keys: [settings.publicKey] },
   }),
   audit: createMemoryAuditRecorder({ capacity: 10_000 }),
-  // POLICY GOES HERE: every caller has the role of `callerRole` in load/bearer-token.ts, as
-  // `policy: [allow({ role: callerRole, tools: ['*'] })]` would want it.
+  policy: [allow({ role: callerRole, tools: '*/*' })],
 })
 const server = createServer(nodeHandler(gateway))
 server.keepAliveTimeout = 120_000

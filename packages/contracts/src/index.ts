@@ -4,6 +4,11 @@
 export { type AuditRecorderSubject, auditRecorderContract } from './audit-recorder-contract.ts'
 export { type AuthenticatorSubject, authenticatorContract } from './authenticator-contract.ts'
 export { type McpSessionStoreSubject, mcpSessionStoreContract } from './mcp-session-store-contract.ts'
+export {
+  type RateLimiterClock,
+  type RateLimiterSubject,
+  rateLimiterContract,
+} from './rate-limiter-contract.ts'
 export { type ServerRegistrySubject, serverRegistryContract } from './server-registry-contract.ts'
 export {
   nodeTestServers,

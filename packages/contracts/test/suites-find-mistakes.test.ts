@@ -2,12 +2,14 @@ import type {
   AuditRecorder,
   Authenticator,
   McpSessionStore,
+  RateLimiter,
   ServerRegistry,
   UpstreamCredentials,
 } from '@sallyport/core'
 import {
   createMemoryAuditRecorder,
   createMemoryMcpSessionStore,
+  createMemoryRateLimiter,
   createMemoryServerRegistry,
 } from '@sallyport/core/memory'
 import { expect, test } from 'vitest'
@@ -16,6 +18,7 @@ import {
   authenticatorContract,
   type ContractCase,
   mcpSessionStoreContract,
+  rateLimiterContract,
   serverRegistryContract,
   upstreamCredentialsContract,
 } from '../src/index.ts'
@@ -160,6 +163,55 @@ test('authenticator: lets everybody in, without a name, and says too much', asyn
       'hostile headers neither let anybody in nor raise anything',
     ]),
   )
+})
+
+const defectiveLimiters: Record<string, (limiter: RateLimiter, now: () => number) => RateLimiter> = {
+  'points are counted down and then refused': (limiter) => ({
+    consume: async (limit, key) => ({ ...(await limiter.consume(limit, key)), allowed: true }),
+  }),
+  'a window begins with the first point and is not made longer': (_limiter, now) => {
+    const windows = new Map<string, { used: number; endsAt: number }>()
+    return {
+      consume(limit, key) {
+        const id = JSON.stringify([limit.name, key])
+        const open = windows.get(id)
+        const used = open !== undefined && open.endsAt > now() ? open.used : 0
+        const allowed = used < limit.points
+        const resetMs = limit.durationSeconds * 1_000
+        windows.set(id, { used: allowed ? used + 1 : used, endsAt: now() + resetMs })
+        return { allowed, remaining: Math.max(0, limit.points - used - 1), resetMs }
+      },
+    }
+  },
+  'keys are counted apart, whatever they hold': (limiter) => ({
+    consume: (limit, key) => limiter.consume(limit, key.toLowerCase().trim()),
+  }),
+  'one key under two limits is two counters': (limiter) => ({
+    consume: (limit, key) => limiter.consume({ ...limit, name: 'all' }, key),
+  }),
+  'of many at the same time, as many as there are points are allowed': (_limiter, now) => {
+    const counters = new Map<string, number>()
+    return {
+      async consume(limit, key) {
+        const id = JSON.stringify([limit.name, key, Math.floor(now() / (limit.durationSeconds * 1_000))])
+        const used = counters.get(id) ?? 0
+        await Promise.resolve()
+        counters.set(id, used + 1)
+        return {
+          allowed: used < limit.points,
+          remaining: Math.max(0, limit.points - used - 1),
+          resetMs: 1_000,
+        }
+      },
+    }
+  },
+}
+
+test.each(Object.entries(defectiveLimiters))('rate limiter: %s', async (name, defect) => {
+  const cases = rateLimiterContract({
+    open: ({ now }) => ({ limiter: defect(createMemoryRateLimiter({ now }), now) }),
+  })
+  expect(await failures(cases)).toContain(name)
 })
 
 test('upstream credentials: one cache entry for all', async () => {

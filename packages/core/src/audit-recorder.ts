@@ -13,7 +13,7 @@ export interface CallIntent {
   readonly era?: ProtocolEra | undefined
   readonly sessionId?: string | undefined
   readonly remoteAddress?: string | undefined
-  /** The server whose own path was called; absent on the aggregated endpoint. */
+  /** The server whose own path was called, or `toolsets/<name>`; absent on the aggregated endpoint. */
   readonly endpoint?: string | undefined
   /** The MCP server that the message goes to or comes from, once the route is known. */
   readonly server?: string | undefined

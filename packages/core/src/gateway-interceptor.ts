@@ -22,6 +22,8 @@ export interface InterceptedCall {
   readonly server: string
   /** The request's `params`, names as the server knows them. */
   readonly params: JsonObject
+  /** Size of the message before interceptors changed it. */
+  readonly bytes?: number
 }
 
 /** Ends a call with an error. `message` is shown to the client. */
@@ -58,6 +60,15 @@ export interface GatewayInterceptor {
   ): InterceptedCall | Refusal | Promise<InterceptedCall | Refusal>
   readonly response?:
     | { readonly body: 'none'; handle(context: RequestContext, call: InterceptedCall): void | Promise<void> }
+    | {
+        /** Sees how large the response is, in bytes, and may refuse to send it on. */
+        readonly body: 'size'
+        handle(
+          context: RequestContext,
+          call: InterceptedCall,
+          bytes: number,
+        ): Refusal | undefined | Promise<Refusal | undefined>
+      }
     | {
         readonly body: 'buffer'
         /** Returns the response to send on; its `id` stays the gateway's business. */

@@ -19,6 +19,20 @@ export type {
 } from './gateway-interceptor.ts'
 export { type Logger, silentLogger } from './logger.ts'
 export type { McpSessionRecord, McpSessionStore } from './mcp-session-store.ts'
+export type {
+  ExplainingPolicy,
+  Policy,
+  PolicyCondition,
+  PolicyDecision,
+  PolicyExplanation,
+  PolicyNeed,
+  PolicyRuleReference,
+  PolicyRuleVerdict,
+  PolicyTarget,
+  PolicyTargetKind,
+  WatchedPolicy,
+} from './policy.ts'
+export type { RateLimit, RateLimiter, RateLimitVerdict } from './rate-limiter.ts'
 export {
   type HttpServerDefinition,
   isStdioServer,

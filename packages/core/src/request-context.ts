@@ -19,7 +19,7 @@ export interface RequestContext {
   readonly era: ProtocolEra
   /** The protocol revision in use, such as `2025-11-25`. */
   readonly protocolVersion: string
-  /** Name of the one server whose own path was called; absent on the aggregated endpoint. */
+  /** Name of the one server whose own path was called, or `toolsets/<name>`; absent on the aggregated endpoint. */
   readonly endpoint?: string | undefined
   /** The gateway's session with the client; legacy era only. */
   readonly sessionId?: string | undefined

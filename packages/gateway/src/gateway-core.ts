@@ -13,12 +13,16 @@ import { Catalog } from './aggregate/catalog.ts'
 import { CursorSeal } from './aggregate/cursor.ts'
 import { discoverResult, refusedForLegacy, refuseEra, settled } from './aggregate/introduction.ts'
 import { Listeners } from './aggregate/listen.ts'
+import { Toolset } from './aggregate/toolset.ts'
+import { Views } from './aggregate/views.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
 import { CallBudget } from './call/call-budget.ts'
 import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
-import { forward, targetOf } from './call/forward.ts'
+import { isOneServer, pathOf, toolsetOf } from './call/endpoint.ts'
+import { forward, type Passage } from './call/forward.ts'
+import { requestTarget } from './call/request-target.ts'
 import type { Reply } from './call/reply.ts'
 import { endOfTurn } from './end-of-turn.ts'
 import { HostCheck } from './front/host-check.ts'
@@ -30,6 +34,7 @@ import { ListChanges } from './legacy/list-changes.ts'
 import { ReplayBudget } from './legacy/replay-budget.ts'
 import { openSession, type SessionOpening } from './session-opening.ts'
 import { SessionTable } from './legacy/session-table.ts'
+import { Access } from './policy/access.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
 import type { EraVerdict } from './upstream/era.ts'
@@ -62,6 +67,10 @@ export class GatewayCore implements FlowKeeper {
   closed = false
   readonly #origin: string | undefined
   readonly interceptors: readonly GatewayInterceptor[]
+  readonly access: Access
+  readonly toolsets: ReadonlyMap<string, Toolset>
+  readonly views: Views
+  readonly passage: Passage
   readonly #aggregator: Aggregator
   readonly #listChanges: ListChanges
 
@@ -108,10 +117,17 @@ export class GatewayCore implements FlowKeeper {
         if (!this.listeners.notice(message, scan, call)) call.interim(message, scan)
       },
     })
+    this.access = new Access(options, this.logger, now, () => this.#policyChanged())
+    this.passage = { interceptors: this.interceptors, gates: this.access.gates }
+    this.toolsets = new Map(
+      Object.entries(options.toolsets ?? {}).map(([name, toolset]) => [name, new Toolset(name, toolset)]),
+    )
+    this.views = new Views(this.upstreams, this.access.gate, this.toolsets)
     this.catalog = new Catalog({ now, pageItems: this.limits.pageItems, maxEntries: 10_000 })
     this.#listChanges = new ListChanges(() => this.sessions.all(), now)
     this.listeners = new Listeners({
       upstreams: this.upstreams,
+      views: this.views,
       logger: this.logger,
       // long enough for a process to start
       acknowledgeMs: Math.min(5_000, this.limits.listMs),
@@ -120,9 +136,12 @@ export class GatewayCore implements FlowKeeper {
     })
     this.#aggregator = new Aggregator({
       upstreams: this.upstreams,
+      views: this.views,
       catalog: this.catalog,
       cursors: new CursorSeal(),
+      passage: this.passage,
       interceptors: this.interceptors,
+      filter: this.access.filter,
       logger: this.logger,
       listMs: this.limits.listMs,
       perPrincipal: options.credentials !== undefined,
@@ -136,6 +155,7 @@ export class GatewayCore implements FlowKeeper {
       perPrincipal: this.limits.sessionsPerPrincipal,
       shared: {
         trail: this.trail,
+        screen: this.access.serverMessages,
         streamLimits: {
           maxEvents: this.limits.replayEvents,
           maxBytes: this.limits.bufferedBytes / 4,
@@ -193,33 +213,35 @@ export class GatewayCore implements FlowKeeper {
       return
     }
     const { endpoint } = session
-    if (endpoint === undefined) {
+    if (!isOneServer(endpoint)) {
       this.#aggregator.legacy(session, flow)
       return
     }
     const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
-    session.remember(endpoint, flow.method, flow.message.params)
     const carriers = session.peer(upstream)
-    const target = targetOf(flow.message)
+    const target = requestTarget(flow.method, flow.message.params)
     if (upstream.definition.retry !== undefined) this.#aggregator.allowRetry(flow, upstream, target, session)
     const { guard } = upstream
-    forward(flow, { server: endpoint, target, edits: [], carriers, guard }, this.interceptors)
+    const route = { server: endpoint, target, edits: [], carriers, guard, memory: session }
+    forward(flow, route, this.passage)
   }
 
   modernRequest(flow: Flow): void {
     if (!this.admits(flow)) return
     const { endpoint } = flow.context
-    if (endpoint === undefined) {
-      const all = this.upstreams.all()
+    if (!isOneServer(endpoint)) {
       // other methods wait for the servers that they are about
       const aboutAll = flow.method === 'server/discover' || flow.method === 'subscriptions/listen'
-      if (!aboutAll || all.every(({ knownEra }) => knownEra !== undefined)) this.#modernAggregated(flow, all)
-      else {
-        void settled(all, flow.context, this.limits.listMs).then(() => {
-          if (!flow.settled) this.#modernAggregated(flow, all)
-        })
-      }
+      this.views.with(flow, (view) => {
+        if (!aboutAll || view.every(({ knownEra }) => knownEra !== undefined))
+          this.#modernAggregated(flow, view)
+        else {
+          void settled(view, flow.context, this.limits.listMs).then(() => {
+            if (!flow.settled) this.#modernAggregated(flow, view)
+          })
+        }
+      })
       return
     }
     const upstream = this.existing(endpoint, flow)
@@ -234,11 +256,17 @@ export class GatewayCore implements FlowKeeper {
     }
   }
 
+  /** Whether a server or a toolset of this name can be called. */
+  hasEndpoint(name: string): boolean {
+    const toolset = toolsetOf(name)
+    return toolset === undefined ? this.upstreams.get(name) !== undefined : this.toolsets.has(toolset)
+  }
+
   /** Canonical URL of an endpoint: what tokens name as their audience. */
-  urlOf(exchange: HttpExchange, basePath: string, server: string | undefined): string {
+  urlOf(exchange: HttpExchange, basePath: string, endpoint: string | undefined): string {
     const origin = this.#origin ?? `${exchange.secure ? 'https' : 'http'}://${headerOf(exchange, 'host')}`
-    if (server === undefined) return origin + basePath
-    return `${origin}${basePath === '/' ? '' : basePath}/${encodeURIComponent(server)}`
+    if (endpoint === undefined) return origin + basePath
+    return `${origin}${basePath === '/' ? '' : basePath}/${pathOf(endpoint)}`
   }
 
   health(): { live: boolean; ready: boolean } {
@@ -275,6 +303,7 @@ export class GatewayCore implements FlowKeeper {
     }
     this.closed = true
     this.slowClients.close()
+    this.access.gate?.close()
     this.sessions.close()
     await this.upstreams.close()
     // whoever waits for this may end the process next
@@ -286,18 +315,25 @@ export class GatewayCore implements FlowKeeper {
       refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
       return
     }
-    const target = targetOf(flow.message)
+    const target = requestTarget(flow.method, flow.message.params)
     if (upstream.definition.retry !== undefined)
       this.#aggregator.allowRetry(flow, upstream, target, undefined)
     const { name, guard } = upstream
-    forward(flow, { server: name, target, edits: [], carriers: upstream, guard }, this.interceptors)
+    forward(flow, { server: name, target, edits: [], carriers: upstream, guard }, this.passage)
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {
     if (refusedForLegacy(flow, upstreams)) return
     if (flow.method === 'server/discover') {
-      flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, this)))
+      const own = { serverInfo: this.serverInfo, toolset: this.views.toolset(flow.context) }
+      flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, own)))
     } else this.#aggregator.modern(flow)
+  }
+
+  /** What callers see is not what they saw. Subscriptions end, so that they begin again with what is allowed now. */
+  #policyChanged(): void {
+    for (const flow of [...this.openFlows]) if (flow.endless) endSubscription(flow)
+    this.#listChanges.announceAll()
   }
 
   /** Some session of the tenant gets what the server says unasked. */

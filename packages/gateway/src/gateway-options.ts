@@ -5,12 +5,17 @@ import {
   type GatewayInterceptor,
   type Logger,
   type McpSessionStore,
+  type RateLimiter,
   type ServerDefinition,
   type ServerRegistry,
   type ServerRuntime,
   type UpstreamCredentials,
 } from '@sallyport/core'
 import { z } from 'zod'
+import type { ToolsetOptions } from './aggregate/toolset.ts'
+import { policyIssues, rateLimitIssues, toolsetIssues } from './policy/access-issues.ts'
+import type { PolicyEntry } from './policy/policy.ts'
+import type { RateLimitOptions } from './policy/rate-gate.ts'
 
 export interface GatewayOptions {
   /** The MCP servers: fixed, or a registry that tells when they change. */
@@ -26,6 +31,17 @@ export interface GatewayOptions {
   /** Default: nothing is recorded. */
   readonly audit?: AuditRecorder
   readonly credentials?: UpstreamCredentials
+  /**
+   * Who may see and use what: rules of `allow` and `deny`, a policy of your own, or several of both. What is not allowed is denied.
+   * Default: whoever is let in may do everything.
+   */
+  readonly policy?: PolicyEntry | readonly PolicyEntry[]
+  /** How often callers may do what. Default: as often as they like. */
+  readonly rateLimits?: readonly RateLimitOptions[]
+  /** Where `rateLimits` are counted. Default: in memory, for this process alone. */
+  readonly rateLimiter?: RateLimiter
+  /** Parts of several servers under URLs of their own, by name: `<publicUrl>/toolsets/<name>`. */
+  readonly toolsets?: Readonly<Record<string, ToolsetOptions>>
   /** On the way of each message, in this order. */
   readonly interceptors?: readonly GatewayInterceptor[]
   /** How stdio servers are started. Default: as child processes. */
@@ -205,7 +221,15 @@ const options = z.object({
 /** Throws a {@link ConfigError} that names every mistake. */
 export function checkOptions(given: GatewayOptions): void {
   const issues = issuesOf(options.safeParse(given), '')
-  if (!isRegistry(given.servers)) issues.push(...serverIssues(given.servers))
+  const registry = isRegistry(given.servers)
+  if (!registry) issues.push(...serverIssues(given.servers))
+  // what a registry will hold, nobody knows yet
+  const servers = registry ? undefined : Object.keys(given.servers ?? {})
+  issues.push(
+    ...policyIssues(given.policy, servers),
+    ...rateLimitIssues(given.rateLimits, servers),
+    ...toolsetIssues(given.toolsets, servers),
+  )
   if (issues.length > 0) throw new ConfigError(issues)
 }
 

@@ -1,4 +1,10 @@
-import type { ServerDefinition, ServerRegistry } from '@sallyport/core'
+import type {
+  PolicyExplanation,
+  PolicyTarget,
+  Principal,
+  ServerDefinition,
+  ServerRegistry,
+} from '@sallyport/core'
 import { createFetchHandler, type FetchInfo } from './front/fetch-handler.ts'
 import { HttpFront } from './front/http-front.ts'
 import { GatewayCore } from './gateway-core.ts'
@@ -15,6 +21,11 @@ export interface Gateway {
   health(): { readonly live: boolean; readonly ready: boolean }
   /** What is open, connected, kept and wrong at this moment. */
   status(): GatewayStatus
+  /**
+   * Why a caller sees something or not, and may use it or not, as far as the policy goes. Names are the server's own; whether there
+   * is such a server, tool or resource is not looked at.
+   */
+  explain(principal: Principal, target: PolicyTarget): Promise<PolicyExplanation>
   /**
    * Takes nothing new, lets open calls end, then stops all servers. Calls that are still open after `deadlineMs`
    * (default 10,000) are answered with `ERR_SHUTTING_DOWN`.
@@ -43,6 +54,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     ready: () => life.ready(),
     health: () => core.health(),
     status: () => statusOf(core),
+    explain: async (principal, target) => core.access.explain(principal, target),
     close: (closing) => life.close(closing?.deadlineMs ?? 10_000),
     [Symbol.asyncDispose]: () => life.close(10_000),
   }

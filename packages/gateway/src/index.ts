@@ -18,3 +18,39 @@ export {
 
 // Names on the aggregated endpoint
 export { publicName } from './aggregate/names.ts'
+
+// Policy, rate limits, toolsets
+export type { ArgumentCondition, ArgumentConditions, JsonScalar } from './policy/argument-rule.ts'
+export {
+  createReplaceablePolicy,
+  explainPolicy,
+  policy,
+  type PolicyEntry,
+  type ReplaceablePolicy,
+} from './policy/policy.ts'
+export {
+  allow,
+  type AllowOptions,
+  deny,
+  type DenyOptions,
+  type OneOrMore,
+  type PolicyRule,
+  type RuleOptions,
+} from './policy/rule.ts'
+export type { RateLimitOptions } from './policy/rate-gate.ts'
+export {
+  createFlexibleRateLimiter,
+  type FlexibleLimiter,
+  type FlexibleRateLimiterOptions,
+  type FlexibleResult,
+} from './policy/flexible-rate-limiter.ts'
+export type {
+  PromptSelection,
+  ResourceSelection,
+  ToolSelection,
+  ToolsetOptions,
+} from './aggregate/toolset.ts'
+
+// Interceptors
+export { limitSize, type LimitSizeOptions, type SizeLimits } from './policy/limit-size.ts'
+export { redact, type RedactOptions } from './policy/redact.ts'

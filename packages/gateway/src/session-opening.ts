@@ -2,11 +2,13 @@ import { type Principal, type RequestContext, SallyportError, type TraceContext 
 import { initializeResult, negotiate, settled } from './aggregate/introduction.ts'
 import type { Carrier, CarrierSource } from './call/call.ts'
 import type { Flow } from './call/flow.ts'
+import { isOneServer } from './call/endpoint.ts'
 import { forward } from './call/forward.ts'
 import type { Reply } from './call/reply.ts'
 import { traceHeaders } from './front/trace.ts'
 import type { GatewayCore } from './gateway-core.ts'
 import type { LegacySession } from './legacy/legacy-session.ts'
+import type { Upstream } from './upstream/upstream.ts'
 import { isRecord, parseJson, type RpcMessage } from './wire/client-message.ts'
 import { RpcCode } from './wire/protocol.ts'
 
@@ -61,23 +63,24 @@ export function openSession(opening: SessionOpening, core: GatewayCore): void {
   }
   // whatever the end: a session that did not come to be gives its place back
   flow.keptBy({ settled: () => core.sessions.discard(session) })
-  if (endpoint === undefined) openAggregated(opening, session, flow, core)
-  else openSingle(opening, session, flow, endpoint, core)
+  if (isOneServer(endpoint)) openSingle(opening, session, flow, endpoint, core)
+  else core.views.with(flow, (view) => openAggregated(opening, session, flow, view, core))
 }
 
 function openAggregated(
   opening: SessionOpening,
   session: LegacySession,
   flow: Flow,
+  all: readonly Upstream[],
   core: GatewayCore,
 ): void {
   flow.begin(undefined, undefined, () => {
-    const all = core.upstreams.all()
+    const own = { serverInfo: core.serverInfo, toolset: core.views.toolset(flow.context) }
     const open = () => {
       if (flow.settled) return
       core.sessions.publish(session)
       opening.onOpen(session)
-      flow.answer(initializeResult(all, opening.message.params['protocolVersion'], core))
+      flow.answer(initializeResult(all, opening.message.params['protocolVersion'], own))
     }
     if (all.every(({ knownEra }) => knownEra !== undefined)) open()
     else void settled(all, session.context, core.limits.listMs).then(open)
@@ -109,7 +112,7 @@ function openSingle(
     }
     const carriers: CarrierSource = { carrierFor: () => carrier }
     const { guard } = upstream
-    forward(flow, { server: endpoint, target: undefined, edits: [], carriers, guard }, core.interceptors)
+    forward(flow, { server: endpoint, target: undefined, edits: [], carriers, guard }, core.passage)
   }
   if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
   else {

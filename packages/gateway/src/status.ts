@@ -24,7 +24,7 @@ export interface SessionsStatus {
   readonly total: number
   /** With all servers at once. */
   readonly aggregated: number
-  /** With one server alone, by its name. */
+  /** With one server alone, by its name; with a toolset, as `toolsets/<name>`. */
   readonly byServer: Readonly<Record<string, number>>
   /** Event streams that clients are connected to now. */
   readonly streams: number

@@ -1,38 +1,39 @@
-import { type GatewayInterceptor, type Logger, SallyportError, UpstreamError } from '@sallyport/core'
+import { SallyportError, UpstreamError } from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
-import { forward, withHeader } from '../call/forward.ts'
+import { forward, type Passage } from '../call/forward.ts'
+import { refuseMethod, refuseParams, refuseUnknown } from '../call/refusals.ts'
+import { withHeader } from '../call/rewrite-params.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
+import { checkCall } from '../policy/check-call.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
-import { RpcCode } from '../wire/protocol.ts'
 import type { Edit } from '../wire/splice.ts'
 import { AnnotatedCall } from './annotated-call.ts'
 import { type AskerOptions, legacyAsker, modernAsker } from './askers.ts'
-import type { Catalog, CatalogEntry } from './catalog.ts'
-import type { CursorSeal } from './cursor.ts'
+import type { CatalogEntry } from './catalog.ts'
 import { envelopeOf } from './envelope.ts'
-import { listOfKind, listOfMethod } from './list-kind.ts'
+import { type ListKind, listOfKind, listOfMethod } from './list-kind.ts'
 import { setLogLevel } from './log-level.ts'
-import { answerList } from './merged-list.ts'
+import { answerList, type MergedListOptions } from './merged-list.ts'
 import { mayBeShortened, publicName, splitPublicName } from './names.ts'
+import type { Toolset } from './toolset.ts'
+import { answerToolsetList } from './toolset-list.ts'
 import { findByUri } from './uri-route.ts'
+import type { Views } from './views.ts'
 import type { Way } from './way.ts'
 
-export interface AggregatorOptions {
+export interface AggregatorOptions extends MergedListOptions {
   readonly upstreams: UpstreamTable
-  readonly catalog: Catalog
-  readonly cursors: CursorSeal
-  readonly interceptors: readonly GatewayInterceptor[]
-  readonly logger: Logger
-  readonly listMs: number
+  readonly views: Views
+  readonly passage: Passage
   readonly perPrincipal: boolean
   /** Opens a subscription of the modern era on every server. */
   readonly listen: (flow: Flow) => void
 }
 
-/** Where calls on the aggregated endpoint go. One per gateway; what differs from caller to caller is an argument. */
+/** Where calls on the aggregated endpoint and on toolsets go. One per gateway; what differs from caller to caller is an argument. */
 export class Aggregator {
   readonly #options: AggregatorOptions
   readonly #askerOptions: AskerOptions
@@ -78,20 +79,31 @@ export class Aggregator {
 
   /** The servers that a caller of the modern era reads resources from. */
   async ownersOf(flow: Flow, uris: readonly string[]): Promise<ReadonlyMap<string, Upstream | undefined>> {
-    const asker = modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
+    const { views, passage } = this.#options
+    const { context } = flow
+    const asker = modernAsker(context, envelopeOf(flow.message.params), this.#askerOptions)
+    const upstreams = await views.of(context)
+    const toolset = views.toolset(context)
+    const gate = passage.gates?.policy?.gate
     const owners = new Map<string, Upstream | undefined>()
     // one after the other: the first answers fill the catalog for the rest
     for (const uri of uris) {
-      owners.set(uri, await new Promise((resolve) => findByUri(uri, () => asker, this.#options, resolve)))
+      const found = await new Promise<Upstream | undefined>((resolve) =>
+        this.#ownerOf(uri, () => asker, toolset, upstreams, resolve),
+      )
+      const verdict =
+        found === undefined ? undefined : await gate?.decide(context.principal, found.name, 'resource', uri)
+      owners.set(uri, verdict === undefined || verdict.effect === 'allow' ? found : undefined)
     }
     return owners
   }
 
   #route(flow: Flow, way: Way): void {
     const { method } = flow
+    const { views } = this.#options
     const list = listOfMethod(method)
     if (list !== undefined) {
-      answerList(flow, list, way, this.#options)
+      this.#list(flow, list, way)
       return
     }
     switch (method) {
@@ -104,21 +116,21 @@ export class Aggregator {
       case 'resources/read':
       case 'resources/subscribe':
       case 'resources/unsubscribe':
-        this.#byUri(flow, way)
+        views.with(flow, (upstreams) => this.#byUri(flow, way, upstreams))
         return
       case 'completion/complete':
         this.#completion(flow, way)
         return
       case 'subscriptions/listen':
         if (way.session === undefined) this.#options.listen(flow)
-        else notFound(flow)
+        else refuseMethod(flow)
         return
       case 'ping':
-        if (way.session === undefined) notFound(flow)
+        if (way.session === undefined) refuseMethod(flow)
         else flow.begin(undefined, undefined, () => flow.answer('{}'))
         return
       case 'logging/setLevel':
-        if (way.session === undefined) notFound(flow)
+        if (way.session === undefined) refuseMethod(flow)
         else setLogLevel(way.session, flow)
         return
       default:
@@ -126,22 +138,28 @@ export class Aggregator {
     }
   }
 
+  #list(flow: Flow, list: ListKind, way: Way): void {
+    const { views, passage } = this.#options
+    const toolset = views.toolset(flow.context)
+    const answer = () =>
+      views.with(flow, (upstreams) => {
+        if (toolset === undefined) answerList(flow, list, way, upstreams, this.#options)
+        else answerToolsetList(flow, list, way, toolset, upstreams, this.#options)
+      })
+    const rates = passage.gates?.rates
+    if (rates === undefined) answer()
+    else rates.take(flow, '', 'server', undefined, answer)
+  }
+
   #named(flow: Flow, way: Way, kind: 'tools' | 'prompts'): void {
     const { name } = flow.message.params
     if (typeof name !== 'string') {
-      flow.reject(flow.context.era === 'modern' ? 400 : 200, {
-        code: RpcCode.invalidParams,
-        message: 'params.name must be a string',
-      })
+      refuseParams(flow, 'params.name must be a string')
       return
     }
-    this.#resolveName(way, kind, name, (found) => {
+    this.#resolveName(flow, way, kind, name, (found) => {
       if (found instanceof Error) flow.fail(found)
-      else if (found === undefined)
-        flow.reject(200, {
-          code: RpcCode.invalidParams,
-          message: `Unknown ${kind === 'tools' ? 'tool' : 'prompt'}: ${name}`,
-        })
+      else if (found === undefined) refuseUnknown(flow)
       else {
         const { scan } = flow
         const edit: Edit = [scan.nameStart, scan.nameEnd, JSON.stringify(found.name)]
@@ -153,12 +171,24 @@ export class Aggregator {
 
   /** Calls back at once if the name says it all; a shortened name has to be looked up in its server's list. */
   #resolveName(
+    flow: Flow,
     way: Way,
     kind: 'tools' | 'prompts',
     name: string,
     done: (found: { upstream: Upstream; name: string } | undefined | Error) => void,
   ): void {
-    const { upstreams, catalog } = this.#options
+    const { upstreams, catalog, views } = this.#options
+    const toolset = views.toolset(flow.context)
+    if (toolset !== undefined) {
+      const selected = toolset[kind].get(name)
+      const chosen = selected === undefined ? undefined : upstreams.get(selected.server)
+      done(
+        selected === undefined || chosen === undefined
+          ? undefined
+          : { upstream: chosen, name: selected.name },
+      )
+      return
+    }
     const parts = splitPublicName(name)
     const upstream = parts === undefined ? undefined : upstreams.byPart(parts.server)
     if (parts === undefined || upstream === undefined) {
@@ -177,35 +207,41 @@ export class Aggregator {
     })
   }
 
-  #byUri(flow: Flow, way: Way): void {
+  #byUri(flow: Flow, way: Way, upstreams: readonly Upstream[]): void {
     const { uri } = flow.message.params
     if (typeof uri !== 'string') {
-      flow.reject(flow.context.era === 'modern' ? 400 : 200, {
-        code: RpcCode.invalidParams,
-        message: 'params.uri must be a string',
-      })
+      refuseParams(flow, 'params.uri must be a string')
       return
     }
-    findByUri(uri, way.asker, this.#options, (found) => {
+    this.#ownerOf(uri, way.asker, this.#options.views.toolset(flow.context), upstreams, (found) => {
       if (flow.settled) return
-      if (found !== undefined) {
-        way.session?.remember(found.name, flow.method, flow.message.params)
-        this.#forward(flow, way, found, uri, [])
-      } else if (flow.context.era === 'modern') {
-        flow.reject(200, { code: RpcCode.invalidParams, message: 'Resource not found', data: { uri } })
-      } else
-        flow.reject(200, { code: RpcCode.resourceNotFound, message: 'Resource not found', data: { uri } })
+      if (found === undefined) refuseUnknown(flow)
+      else this.#forward(flow, way, found, uri, [])
     })
+  }
+
+  /** The server that a resource is read from, or that completes the variables of a template. */
+  #ownerOf(
+    uri: string,
+    asker: Way['asker'],
+    toolset: Toolset | undefined,
+    upstreams: readonly Upstream[],
+    done: (found: Upstream | undefined) => void,
+  ): void {
+    if (toolset === undefined) {
+      findByUri(uri, asker, upstreams, this.#options, done)
+      return
+    }
+    const owner = toolset.ownerOf(uri) ?? (uri.includes('{') ? toolset.ownerOfTemplate(uri) : undefined)
+    done(upstreams.find(({ name }) => name === owner))
   }
 
   #completion(flow: Flow, way: Way): void {
     const { ref } = flow.message.params
     if (isRecord(ref) && ref['type'] === 'ref/prompt' && typeof ref['name'] === 'string') {
-      const { name } = ref
-      this.#resolveName(way, 'prompts', name, (found) => {
+      this.#resolveName(flow, way, 'prompts', ref['name'], (found) => {
         if (found instanceof Error) flow.fail(found)
-        else if (found === undefined)
-          flow.reject(200, { code: RpcCode.invalidParams, message: `Unknown prompt: ${name}` })
+        else if (found === undefined) refuseUnknown(flow)
         else {
           const { scan, message } = flow
           const params = JSON.stringify({ ...message.params, ref: { ...ref, name: found.name } })
@@ -216,31 +252,27 @@ export class Aggregator {
     }
     const uri = isRecord(ref) && ref['type'] === 'ref/resource' ? ref['uri'] : undefined
     if (typeof uri !== 'string') {
-      flow.reject(200, {
-        code: RpcCode.invalidParams,
-        message: 'params.ref must name a prompt or a resource',
-      })
+      refuseParams(flow, 'params.ref must name a prompt or a resource')
       return
     }
-    findByUri(uri, way.asker, this.#options, (found) => {
-      if (flow.settled) return
-      if (found !== undefined) this.#forward(flow, way, found, uri, [])
-      else
-        flow.reject(200, {
-          code: RpcCode.invalidParams,
-          message: 'no server has this resource',
-          data: { uri },
-        })
+    const { views } = this.#options
+    views.with(flow, (upstreams) => {
+      this.#ownerOf(uri, way.asker, views.toolset(flow.context), upstreams, (found) => {
+        if (flow.settled) return
+        if (found === undefined) refuseUnknown(flow)
+        else this.#forward(flow, way, found, uri, [])
+      })
     })
   }
 
   /** A method that the gateway does not know goes through if its `params.name` tells the server. */
   #unknown(flow: Flow, way: Way): void {
     const { name } = flow.message.params
-    const parts = typeof name === 'string' ? splitPublicName(name) : undefined
+    const whole = this.#options.views.toolset(flow.context) === undefined
+    const parts = whole && typeof name === 'string' ? splitPublicName(name) : undefined
     const upstream = parts === undefined ? undefined : this.#options.upstreams.byPart(parts.server)
     if (parts === undefined || upstream === undefined) {
-      notFound(flow)
+      refuseMethod(flow)
       return
     }
     const { scan } = flow
@@ -251,11 +283,24 @@ export class Aggregator {
   }
 
   #forward(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
+    const ready = way.session !== undefined || (upstream.knownEra !== undefined && way.speaks(upstream))
+    const policy = this.#options.passage.gates?.policy
+    if (ready || policy === undefined) {
+      this.#send(flow, way, upstream, target, edits)
+      return
+    }
+    // what policy hides must not be told by what its server says, or does not say, about eras
+    checkCall(flow, { server: upstream.name, target }, { policy, rates: undefined }, () =>
+      this.#send(flow, way, upstream, target, edits),
+    )
+  }
+
+  #send(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
     if (way.session === undefined && upstream.knownEra === undefined) {
       void upstream.era(flow.context).then((verdict) => {
         if (flow.settled) return
         if (SallyportError.isInstance(verdict)) flow.fail(verdict)
-        else this.#forward(flow, way, upstream, target, edits)
+        else this.#send(flow, way, upstream, target, edits)
       })
       return
     }
@@ -266,16 +311,8 @@ export class Aggregator {
     }
     if (upstream.definition.retry !== undefined) this.allowRetry(flow, upstream, target, way.session)
     const { name, guard } = upstream
-    forward(
-      flow,
-      { server: name, target, edits, carriers: way.carriers(upstream), guard },
-      this.#options.interceptors,
-    )
+    const carriers = way.carriers(upstream)
+    const memory = way.session && { memory: way.session }
+    forward(flow, { server: name, target, edits, carriers, guard, ...memory }, this.#options.passage)
   }
-}
-
-function notFound(flow: Flow): void {
-  const hint = 'call it on a single server: <gateway URL>/<server name>'
-  const message = `${flow.method} is not available on the aggregated endpoint; ${hint}`
-  flow.reject(flow.context.era === 'modern' ? 404 : 200, { code: RpcCode.methodNotFound, message })
 }

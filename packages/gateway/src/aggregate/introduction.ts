@@ -11,9 +11,12 @@ import {
   RpcCode,
 } from '../wire/protocol.ts'
 import { eraWithin } from './candidates.ts'
+import type { Toolset } from './toolset.ts'
 
 export interface Introduction {
   readonly serverInfo: { readonly name: string; readonly version: string }
+  /** Introduce this toolset, which offers parts of what its servers do. */
+  readonly toolset?: Toolset | undefined
 }
 
 /**
@@ -66,10 +69,11 @@ export function legacyOnly(upstreams: readonly Upstream[]): readonly string[] {
 /** Result of `initialize` on the aggregated endpoint. */
 export function initializeResult(upstreams: readonly Upstream[], wanted: unknown, own: Introduction): string {
   const facts = upstreams.map((upstream) => factsIn(upstream, 'legacy'))
-  const instructions = joinInstructions(upstreams, facts)
+  const instructions =
+    own.toolset === undefined ? joinInstructions(upstreams, facts) : (own.toolset.instructions ?? '')
   return JSON.stringify({
     protocolVersion: negotiate(wanted),
-    capabilities: joinCapabilities(facts, 'legacy'),
+    capabilities: joinCapabilities(facts, 'legacy', own.toolset),
     serverInfo: own.serverInfo,
     ...(instructions !== '' && { instructions }),
   })
@@ -78,11 +82,12 @@ export function initializeResult(upstreams: readonly Upstream[], wanted: unknown
 /** Result of `server/discover` on the aggregated endpoint. */
 export function discoverResult(upstreams: readonly Upstream[], own: Introduction): string {
   const facts = upstreams.map((upstream) => factsIn(upstream, 'modern'))
-  const instructions = joinInstructions(upstreams, facts)
+  const instructions =
+    own.toolset === undefined ? joinInstructions(upstreams, facts) : (own.toolset.instructions ?? '')
   return JSON.stringify({
     resultType: 'complete',
     supportedVersions: supportedVersions(upstreams),
-    capabilities: joinCapabilities(facts, 'modern'),
+    capabilities: joinCapabilities(facts, 'modern', own.toolset),
     ...(instructions !== '' && { instructions }),
     ttlMs: 0,
     cacheScope: 'private',
@@ -112,8 +117,11 @@ function factsIn(upstream: Upstream, era: 'legacy' | 'modern'): ServerFacts | un
 function joinCapabilities(
   facts: readonly (ServerFacts | undefined)[],
   era: 'legacy' | 'modern',
+  toolset: Toolset | undefined,
 ): Readonly<Record<string, unknown>> {
-  const has = (name: string) => facts.some((it) => it === undefined || name in it.capabilities)
+  const missing = new Set(toolset === undefined ? [] : notIn(toolset))
+  const has = (name: string) =>
+    !missing.has(name) && facts.some((it) => it === undefined || name in it.capabilities)
   const subscribe = facts.some((it) => {
     const resources = it?.capabilities['resources']
     return it === undefined || (isRecord(resources) && resources['subscribe'] === true)
@@ -126,6 +134,16 @@ function joinCapabilities(
     ...(era === 'legacy' && has('logging') && { logging: {} }),
     ...joinExtensions(facts),
   }
+}
+
+/** Capabilities that a toolset has no use for. */
+function notIn({ tools, prompts, offersResources }: Toolset): readonly string[] {
+  return [
+    ...(tools.size === 0 ? ['tools'] : []),
+    ...(prompts.size === 0 ? ['prompts'] : []),
+    ...(offersResources ? [] : ['resources']),
+    ...(prompts.size === 0 && !offersResources ? ['completions'] : []),
+  ]
 }
 
 /** Extensions whose messages go through unchanged. Tasks are addressed by an id that names no server, so they are left out. */

@@ -10,9 +10,11 @@ import type { MessageScan } from '../wire/scan-message.ts'
 import { splice } from '../wire/splice.ts'
 import { suitsAfterAsking } from './candidates.ts'
 import { envelopeOf } from './envelope.ts'
+import type { Views } from './views.ts'
 
 export interface ListenOptions {
   readonly upstreams: UpstreamTable
+  readonly views: Views
   readonly logger: Logger
   /** A server's lists have changed. */
   readonly onListChanged: (tenant: string, server: string) => void
@@ -161,7 +163,8 @@ class Subscription {
   /** Listens on the servers that are not listened on yet; those that are away are tried again. */
   async #join(late: boolean, retryMs: number): Promise<void> {
     const owners = await this.#options.ownersOf(this.#flow, this.#filter.resourceSubscriptions)
-    const wanted = this.#options.upstreams.all().filter(({ name }) => !this.#legs.has(name))
+    const view = await this.#options.views.of(this.#flow.context)
+    const wanted = view.filter(({ name }) => !this.#legs.has(name))
     const joined = await Promise.all(wanted.map((upstream) => this.#joinOne(upstream, owners, late)))
     if (this.#closed || !joined.includes('away')) return
     clearTimeout(this.#joinTimer)

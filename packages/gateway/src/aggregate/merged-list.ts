@@ -6,8 +6,9 @@ import {
   SallyportError,
 } from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
+import { whenAll } from '../call/when-all.ts'
+import type { ListFilter } from '../policy/list-filter.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { suits, suitsAfterAsking } from './candidates.ts'
 import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
@@ -17,24 +18,31 @@ import type { ListKind } from './list-kind.ts'
 import { cursorBinding, type Way } from './way.ts'
 
 export interface MergedListOptions {
-  readonly upstreams: UpstreamTable
   readonly catalog: Catalog
   readonly cursors: CursorSeal
   readonly interceptors: readonly GatewayInterceptor[]
+  /** Leaves out what policy hides. */
+  readonly filter: ListFilter | undefined
   readonly logger: Logger
   /** How long a server may hold up a list. */
   readonly listMs: number
 }
 
 /** `_meta` key under which a list names the servers that it lacks. */
-const META_UNAVAILABLE = 'sallyport/unavailable'
+export const META_UNAVAILABLE = 'sallyport/unavailable'
 
 /**
  * Answers a list of the aggregated endpoint. The lists of all servers stand in one page, in the order of the registry; a
  * server with a very long list is continued in further pages. A server that does not answer in time is left out,
  * and named in the result.
  */
-export function answerList(flow: Flow, list: ListKind, way: Way, options: MergedListOptions): void {
+export function answerList(
+  flow: Flow,
+  list: ListKind,
+  way: Way,
+  upstreams: readonly Upstream[],
+  options: MergedListOptions,
+): void {
   const { cursor } = flow.message.params
   if (cursor !== undefined && typeof cursor !== 'string') {
     flow.reject(flow.context.era === 'modern' ? 400 : 200, {
@@ -46,12 +54,16 @@ export function answerList(flow: Flow, list: ListKind, way: Way, options: Merged
   flow.begin(undefined, undefined, () => {
     const asker = way.asker()
     const fail = (error: unknown) => flow.fail(error)
-    if (cursor !== undefined) nextPage(flow, list, asker, cursor, options).catch(fail)
-    else {
-      const known = knownEntries(asker, list, options)
-      if (known !== undefined && plain(options)) flow.answer(joined(flow, list, known, [], options))
-      else firstPage(flow, list, asker, options).catch(fail)
+    if (cursor !== undefined) {
+      nextPage(flow, list, asker, cursor, upstreams, options).catch(fail)
+      return
     }
+    const known = plain(options) ? knownEntries(asker, list, upstreams, options) : undefined
+    const shown = known === undefined ? undefined : afterPolicy(flow, known, options)
+    if (shown === undefined) firstPage(flow, list, asker, upstreams, options).catch(fail)
+    else if (shown instanceof Promise)
+      shown.then((entries) => flow.answer(joined(flow, list, entries, [], options))).catch(fail)
+    else flow.answer(joined(flow, list, shown, [], options))
   })
 }
 
@@ -59,10 +71,11 @@ export function answerList(flow: Flow, list: ListKind, way: Way, options: Merged
 function knownEntries(
   asker: Asker,
   list: ListKind,
+  upstreams: readonly Upstream[],
   options: MergedListOptions,
 ): readonly CatalogEntry[] | undefined {
   const entries: CatalogEntry[] = []
-  for (const upstream of options.upstreams.all()) {
+  for (const upstream of upstreams) {
     const suited = suits(upstream, asker.context.era, list.capability)
     if (suited === false) continue
     const entry = suited === true ? options.catalog.known(asker, upstream.name, list) : undefined
@@ -76,9 +89,10 @@ async function firstPage(
   flow: Flow,
   list: ListKind,
   asker: Asker,
+  all: readonly Upstream[],
   options: MergedListOptions,
 ): Promise<void> {
-  const { upstreams, catalog, logger } = options
+  const { catalog, logger } = options
   const unavailable: string[] = []
   const one = async (upstream: Upstream): Promise<readonly CatalogEntry[]> => {
     const suited = await suitsAfterAsking(upstream, asker.context, list.capability, options.listMs)
@@ -93,10 +107,10 @@ async function firstPage(
     })
     return []
   }
-  const all = upstreams.all()
   const entries = (await Promise.all(all.map(one))).flat()
   if (refusedForLegacy(flow, all)) return
-  const shown = await afterInterceptors(flow, list, entries, options)
+  const allowed = await afterPolicy(flow, entries, options)
+  const shown = await afterInterceptors(flow, list, allowed, options)
   flow.answer(joined(flow, list, shown, unavailable.sort(), options))
 }
 
@@ -105,10 +119,11 @@ async function nextPage(
   list: ListKind,
   asker: Asker,
   cursor: string,
+  all: readonly Upstream[],
   options: MergedListOptions,
 ): Promise<void> {
   const position = options.cursors.open(cursor, cursorBinding(flow))
-  const upstream = position === undefined ? undefined : options.upstreams.get(position.server)
+  const upstream = all.find(({ name }) => name === position?.server)
   if (position === undefined || upstream === undefined) {
     flow.reject(200, {
       code: RpcCode.invalidParams,
@@ -124,14 +139,14 @@ async function nextPage(
   // after this server's list, the next one that had more than fitted into the first page
   const followers: CatalogEntry[] = []
   if (entry.nextCursor === undefined) {
-    const all = options.upstreams.all()
     for (const other of all.slice(all.indexOf(upstream) + 1)) {
       const more = await catalogEntry(other, asker, list, options)
       if (more?.nextCursor !== undefined)
         followers.push({ ...more, definitions: [], json: '', names: new Map() })
     }
   }
-  const shown = await afterInterceptors(flow, list, [entry, ...followers], options)
+  const allowed = await afterPolicy(flow, [entry, ...followers], options)
+  const shown = await afterInterceptors(flow, list, allowed, options)
   flow.answer(joined(flow, list, shown, [], options))
 }
 
@@ -151,6 +166,19 @@ function plain({ interceptors }: MergedListOptions): boolean {
   return interceptors.every((interceptor) => interceptor.list === undefined)
 }
 
+/** At once, if policy needs no time. */
+function afterPolicy(
+  { context }: Flow,
+  entries: readonly CatalogEntry[],
+  { filter }: MergedListOptions,
+): readonly CatalogEntry[] | Promise<readonly CatalogEntry[]> {
+  if (filter === undefined) return entries
+  return whenAll(
+    entries.map((entry) => filter.apply(context.principal, entry)),
+    (shown) => shown,
+  )
+}
+
 async function afterInterceptors(
   flow: Flow,
   list: ListKind,
@@ -158,19 +186,30 @@ async function afterInterceptors(
   options: MergedListOptions,
 ): Promise<readonly CatalogEntry[]> {
   if (plain(options)) return entries
-  let listed: readonly ListedDefinition[] = entries.flatMap(({ server, definitions }) =>
+  const listed = entries.flatMap(({ server, definitions }) =>
     definitions.map((definition) => ({ server, definition })),
   )
-  for (const interceptor of options.interceptors) {
-    listed = (await interceptor.list?.(flow.context, list.kind, listed)) ?? listed
-  }
-  const shown = listed
+  const shown = await throughInterceptors(flow, list, listed, options.interceptors)
   return entries.map((entry) => {
     const definitions = shown
       .filter(({ server }) => server === entry.server)
       .map(({ definition }) => definition)
     return { ...entry, definitions, json: jsonOf(definitions), isPublic: false }
   })
+}
+
+/** What interceptors make of a list. */
+export async function throughInterceptors(
+  { context }: Flow,
+  list: ListKind,
+  definitions: readonly ListedDefinition[],
+  interceptors: readonly GatewayInterceptor[],
+): Promise<readonly ListedDefinition[]> {
+  let listed = definitions
+  for (const interceptor of interceptors) {
+    listed = (await interceptor.list?.(context, list.kind, listed)) ?? listed
+  }
+  return listed
 }
 
 function joined(

@@ -1,33 +1,37 @@
 import { type JsonObject, SallyportError } from '@sallyport/core'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { suitsAfterAsking } from './candidates.ts'
 import type { Asker, Catalog } from './catalog.ts'
 import { listOfKind } from './list-kind.ts'
 
 export interface UriRouteOptions {
-  readonly upstreams: UpstreamTable
   readonly catalog: Catalog
   /** How long a server may hold up a search. */
   readonly listMs: number
 }
 
 /**
- * Resource URIs keep their spelling on the aggregated endpoint: clients act on their scheme, and results hold them in many
+ * The one of `upstreams` that a resource is read from. Resource URIs keep their spelling on the aggregated endpoint: clients act on their scheme, and results hold them in many
  * places. The server is found by what servers list: the URI itself first, then templates, in the order of the registry.
  * With one server that has resources, there is nothing to find.
  */
 export function findByUri(
   uri: string,
   asker: () => Asker,
+  upstreams: readonly Upstream[],
   options: UriRouteOptions,
   done: (found: Upstream | undefined) => void,
 ): void {
-  void find(uri, asker(), options).then(done)
+  void find(uri, asker(), upstreams, options).then(done)
 }
 
-async function find(uri: string, asker: Asker, options: UriRouteOptions): Promise<Upstream | undefined> {
-  const candidates = await withResources(asker, options)
+async function find(
+  uri: string,
+  asker: Asker,
+  upstreams: readonly Upstream[],
+  options: UriRouteOptions,
+): Promise<Upstream | undefined> {
+  const candidates = await withResources(asker, upstreams, options)
   if (candidates.length <= 1) return candidates[0]
   const scheme = uri.slice(0, uri.indexOf(':') + 1)
   const sameScheme = new Set<Upstream>()
@@ -72,9 +76,9 @@ function startsWith(value: unknown, text: string): boolean {
 
 async function withResources(
   { context }: Asker,
-  { upstreams, listMs }: UriRouteOptions,
+  all: readonly Upstream[],
+  { listMs }: UriRouteOptions,
 ): Promise<readonly Upstream[]> {
-  const all = upstreams.all()
   const suited = await Promise.all(
     all.map(async (upstream) => {
       const failed = upstream.knownEra === undefined && upstream.hasFailed(context)

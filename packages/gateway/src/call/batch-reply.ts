@@ -20,6 +20,9 @@ export class BatchReply {
     return {
       interim: (message) => this.#reply.interim(message),
       pause: () => {},
+      // headers of one answer would be read as those of all
+      annotate: () => {},
+      challenge: () => {},
       final: (response) => this.#close(isJson(response) ? response : errorMessage(id, noJson)),
       abandon: () => this.#close(undefined),
     }

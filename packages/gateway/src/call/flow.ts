@@ -2,6 +2,7 @@ import {
   type AuditTicket,
   type CallIntent,
   type CallOutcome,
+  type ErrorCode,
   GatewayError,
   type GatewayInterceptor,
   type InterceptedCall,
@@ -11,6 +12,7 @@ import {
 import { idBytes, idKey, isRecord, parseJson, type RpcId, type RpcMessage } from '../wire/client-message.ts'
 import { errorOnWire } from '../wire/error-on-wire.ts'
 import { errorMessage, resultMessage } from '../wire/json-rpc.ts'
+import { RpcCode } from '../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import type { Edit } from '../wire/splice.ts'
 import type { ObservedCall } from '../observe/observed-call.ts'
@@ -38,11 +40,21 @@ export interface FlowRoute {
   /** Name or URI as the server knows it. */
   readonly target: string | undefined
   readonly carriers: CarrierSource
+  /** Remembers what the server keeps for it, once the request goes out. */
+  readonly memory?: {
+    remember(server: string, method: string, params: Readonly<Record<string, unknown>>): void
+  }
 }
 
 /** Knows whether a call may be made twice. */
 export interface Repeatable {
   isSafe(): Promise<boolean>
+}
+
+/** Looks at the answer of a server before anybody else does. */
+export interface AnswerScreen {
+  /** `done` gets the answer to go on with, or the error that takes its place. */
+  screen(flow: Flow, response: Buffer, done: (shown: Buffer | Error) => void): void
 }
 
 /** One request of a client, from the moment it is understood until its outcome is recorded. */
@@ -71,6 +83,9 @@ export class Flow implements Call {
   /** Why there is none. */
   failure: SallyportError | undefined
   #heard = false
+  /** The server that the call goes to, once that is known. */
+  server: string | undefined
+  screen: AnswerScreen | undefined
   /** What the server was asked, for interceptors that want to see the answer. */
   intercepted: InterceptedCall | undefined
   /** Absent unless somebody observes calls. */
@@ -143,6 +158,7 @@ export class Flow implements Call {
     if (route === undefined) return
     const carrier = route.carriers.carrierFor(this)
     this.carrier = carrier
+    route.memory?.remember(route.server, this.method, this.message.params)
     this.observed?.sent(route.server, route.target)
     carrier.send(this)
   }
@@ -189,6 +205,18 @@ export class Flow implements Call {
     if (this.#settled) return
     this.observed?.answered(response, scan)
     this.answered = true
+    if (this.screen === undefined) {
+      this.#answered(response, scan, status)
+      return
+    }
+    this.screen.screen(this, response, (shown) => {
+      if (shown instanceof Error) this.fail(shown)
+      else if (shown === response) this.#answered(response, scan, status)
+      else this.#answered(shown, scanMessage(shown.toString('latin1')) ?? scan, status)
+    })
+  }
+
+  #answered(response: Buffer, scan: MessageScan, status: number): void {
     const { intercepted } = this
     if (intercepted === undefined) {
       this.#finish(response, scan, status)
@@ -210,13 +238,34 @@ export class Flow implements Call {
     }
   }
 
-  /** An error of the protocol, found by the gateway. */
-  reject(status: number, error: { code: number; message: string; data?: unknown }): void {
+  /**
+   * An error of the protocol, found by the gateway.
+   * @param recordedAs code for the audit entry, where the client is shown another one
+   */
+  reject(
+    status: number,
+    error: { code: number; message: string; data?: unknown },
+    recordedAs: ErrorCode | number = error.code,
+  ): void {
     if (this.#settle()) {
       const response = errorMessage(this.idText, error)
       this.#reply.final(response, status)
-      this.#record('refused', error.code, response.length)
+      this.#record('refused', recordedAs, response.length)
     }
+  }
+
+  /** Scopes are missing: the client can get a better token and call again (2026-07-28 basic/authorization, "Step-Up"). */
+  stepUp(scopes: readonly string[]): void {
+    if (this.#settled) return
+    const message = 'the token lacks a scope'
+    this.#reply.challenge({ status: 403, error: 'insufficient_scope', description: message, scopes })
+    const data = { code: 'ERR_FORBIDDEN', scopes }
+    this.reject(403, { code: RpcCode.invalidRequest, message, data }, 'ERR_FORBIDDEN')
+  }
+
+  /** Headers for the answer, if it has any. */
+  annotate(headers: Readonly<Record<string, string>>): void {
+    if (!this.#settled) this.#reply.annotate(headers)
   }
 
   fail(error: unknown): void {

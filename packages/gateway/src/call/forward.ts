@@ -1,12 +1,12 @@
 import type { GatewayInterceptor } from '@sallyport/core'
-import { isRecord, parseJson, type RpcMessage } from '../wire/client-message.ts'
+import { checkArguments, checkCall, checkChanged, type Gates } from '../policy/check-call.ts'
+import { isRecord, parseJson } from '../wire/client-message.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
-import { encodeHeaderValue } from '../wire/header-value.ts'
-import { PARAM_PREFIX } from '../wire/param-headers.ts'
 import type { Flow, FlowRoute } from './flow.ts'
 import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
+import { replaceParams } from './rewrite-params.ts'
 
 export interface Route extends FlowRoute {
   readonly edits: readonly Edit[]
@@ -18,13 +18,28 @@ export interface SendingGuard {
   send(flow: Flow): void
 }
 
-/** Records the intent, lets interceptors have their say, sends. The one way from a route to a server. */
-export function forward(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
+/** Who has a say on the way from a route to a server. */
+export interface Passage {
+  readonly interceptors: readonly GatewayInterceptor[]
+  /** Policy and rate limits, if there are any. */
+  readonly gates: Gates | undefined
+}
+
+/** Records the intent, asks policy and interceptors, sends. The one way from a route to a server. */
+export function forward(flow: Flow, route: Route, passage: Passage): void {
   flow.edits = route.edits
+  flow.server = route.server
   flow.begin(route.server, route.target, () => {
-    if (interceptors.length === 0) send(flow, route)
-    else intercept(flow, route, interceptors)
+    const { gates } = passage
+    if (gates === undefined) pass(flow, route, passage, false)
+    else checkCall(flow, route, gates, (byArguments) => pass(flow, route, passage, byArguments))
   })
+}
+
+/** @param byArguments the call is allowed with some arguments only */
+function pass(flow: Flow, route: Route, passage: Passage, byArguments: boolean): void {
+  if (passage.interceptors.length === 0 && !byArguments) send(flow, route)
+  else intercept(flow, route, passage, byArguments)
 }
 
 function send(flow: Flow, route: Route): void {
@@ -32,58 +47,40 @@ function send(flow: Flow, route: Route): void {
   route.guard.send(flow)
 }
 
-function intercept(flow: Flow, route: Route, interceptors: readonly GatewayInterceptor[]): void {
+function intercept(flow: Flow, route: Route, { interceptors, gates }: Passage, byArguments: boolean): void {
   if (flow.edits.length > 0) flow.rewrite(splice(flow.bytes, ...flow.edits))
   const repeated = repeatedMember(flow.bytes.toString())
   if (repeated !== undefined) {
-    // what an interceptor decides on and what the server reads has to be the same message
+    // what policy or an interceptor decides on and what the server reads has to be the same message
     const message = `the member ${JSON.stringify(repeated)} occurs twice`
     flow.reject(400, { code: RpcCode.invalidRequest, message })
     return
   }
   const parsed = parseJson(flow.bytes)
   const params = isRecord(parsed) && isJsonObject(parsed['params']) ? parsed['params'] : {}
-  const call = { method: flow.method, server: route.server, params }
-  runRequestPhase(interceptors, flow.context, call, (result) => {
-    if (flow.settled) return
-    if (result instanceof Error) {
-      flow.fail(result)
+  const run = () => {
+    if (interceptors.length === 0) {
+      send(flow, route)
       return
     }
-    flow.intercepted = result
-    if (result.params !== params) replaceParams(flow, result.params)
-    send(flow, route)
-  })
-}
-
-function replaceParams(flow: Flow, params: Readonly<Record<string, unknown>>): void {
-  const { scan, bytes } = flow
-  const text = JSON.stringify(params)
-  const edit: Edit =
-    scan.paramsStart >= 0
-      ? [scan.paramsStart, scan.paramsEnd, text]
-      : [scan.methodEnd, scan.methodEnd, `,"params":${text}`]
-  flow.rewrite(splice(bytes, edit))
-  const name = params['name'] ?? params['uri']
-  flow.lacksParamHeaders = flow.context.era === 'modern'
-  flow.headers = withoutParams(flow.headers)
-  if (typeof name === 'string') flow.headers = withHeader(flow.headers, 'mcp-name', encodeHeaderValue(name))
-}
-
-/** What the client said of its own arguments is not true of others. */
-function withoutParams(headers: readonly string[]): readonly string[] {
-  const isParam = (at: number) => headers[at - (at % 2)]?.startsWith(PARAM_PREFIX) === true
-  return headers.filter((_, at) => !isParam(at))
-}
-
-/** Replaces the value of a header that is there; adds none. */
-export function withHeader(headers: readonly string[], name: string, value: string): readonly string[] {
-  const at = headers.findIndex((entry, index) => index % 2 === 0 && entry === name)
-  return at < 0 ? headers : headers.with(at + 1, value)
-}
-
-/** Name or URI that a request is about. */
-export function targetOf({ params }: RpcMessage): string | undefined {
-  const target = params['name'] ?? params['uri']
-  return typeof target === 'string' ? target : undefined
+    const call = { method: flow.method, server: route.server, params, bytes: flow.bytes.length }
+    runRequestPhase(interceptors, flow.context, call, (result) => {
+      if (flow.settled) return
+      if (result instanceof Error) {
+        flow.fail(result)
+        return
+      }
+      flow.intercepted = result
+      if (result.params === params) {
+        send(flow, route)
+        return
+      }
+      replaceParams(flow, result.params)
+      // an interceptor may have made another call of it
+      if (gates === undefined) send(flow, route)
+      else checkChanged(flow, route, result.params, gates, () => send(flow, route))
+    })
+  }
+  if (gates !== undefined && byArguments) checkArguments(flow, route, params, gates, run)
+  else run()
 }

@@ -3,6 +3,7 @@ import {
   type GatewayInterceptor,
   type InterceptedCall,
   type JsonObject,
+  type Refusal,
   type RequestContext,
 } from '@sallyport/core'
 import { listOfMethod } from '../aggregate/list-kind.ts'
@@ -27,9 +28,7 @@ export function runRequestPhase(
       if (!('refuse' in next) && !isRecord(next.params))
         throw new TypeError('the interceptor returned no call')
       if (!('refuse' in next)) return { ...next, method: call.method, server: call.server }
-      throw new GatewayError('ERR_FORBIDDEN', next.message, {
-        data: { interceptor: interceptor.name, ...next.data },
-      })
+      throw refused(interceptor, next)
     },
     done,
   )
@@ -86,6 +85,10 @@ function runHandlers(
     async (interceptor, current) => {
       const phase = interceptor.response
       if (phase?.body === 'none') await phase.handle(context, call)
+      if (phase?.body === 'size') {
+        const refusal = await phase.handle(context, call, current.length)
+        if (refusal !== undefined) throw refused(interceptor, refusal)
+      }
       if (phase?.body !== 'buffer') return current
       const parsed = parseJson(current)
       if (!isJsonObject(parsed)) throw new TypeError('the answer is not a JSON object')
@@ -95,6 +98,10 @@ function runHandlers(
     },
     done,
   )
+}
+
+function refused({ name }: GatewayInterceptor, { message, data }: Refusal): GatewayError {
+  return new GatewayError('ERR_FORBIDDEN', message, { data: { interceptor: name, ...data } })
 }
 
 function step<Value>(

@@ -3,6 +3,7 @@ import { parseJson, type RpcMessage } from '../wire/client-message.ts'
 import { refusal } from '../observe/channels.ts'
 import { publishRefusal } from '../observe/publish-refusal.ts'
 import type { AuditTrail } from './audit-trail.ts'
+import { isOneServer } from './endpoint.ts'
 
 /** Where something came from that could not be understood, as far as that is known. */
 export interface Sender {
@@ -54,7 +55,15 @@ export class MessageAudit {
   }
 
   #caller({ principal, era, sessionId, endpoint, remoteAddress, trace }: RequestContext) {
-    return { principal, era, sessionId, endpoint, server: endpoint, remoteAddress, trace }
+    return {
+      principal,
+      era,
+      sessionId,
+      endpoint,
+      server: isOneServer(endpoint) ? endpoint : undefined,
+      remoteAddress,
+      trace,
+    }
   }
 
   #note(intent: CallIntent, status: 'ok' | 'refused', code?: number | string): void {

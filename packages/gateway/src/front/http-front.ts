@@ -8,6 +8,7 @@ import {
 } from '@sallyport/core'
 import type { GatewayCore } from '../gateway-core.ts'
 import { errorOnWire } from '../wire/error-on-wire.ts'
+import { endpointAt } from '../call/endpoint.ts'
 import { idBytes, isFault } from '../wire/client-message.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
 import { RpcCode } from '../wire/protocol.ts'
@@ -20,22 +21,23 @@ import {
   NO_HEADERS,
 } from './http-exchange.ts'
 import { failed, guard } from './guard.ts'
-import { type Admission, senderOf } from './admission.ts'
+import { Admission, senderOf } from './admission.ts'
 import { LegacyHttp } from './legacy-http.ts'
 import { ModernHttp } from './modern-http.ts'
-import { challengeHeader, metadataJson, metadataPath, resourcePathOf } from './resource-metadata.ts'
+import { challengeHeader, metadataJson, metadataUrl, resourcePathOf } from './resource-metadata.ts'
 import { StreamQuota } from './stream-quota.ts'
 import { eraOf, readBody } from './read-body.ts'
 
-const LEGACY_HEADERS = 'mcp-session-id, mcp-protocol-version, www-authenticate'
+const EXPOSED_HEADERS =
+  'mcp-session-id, mcp-protocol-version, www-authenticate, retry-after, ratelimit, ratelimit-policy'
 
 /** Paths that are remembered, beside those that lead nowhere. */
 const MAX_KNOWN_PATHS = 1_000
 
 /** Where a path leads. */
 interface Endpoint {
-  /** Absent on the aggregated endpoint. */
-  readonly server: string | undefined
+  /** A server, or `toolsets/<name>`; absent on the aggregated endpoint. */
+  readonly name: string | undefined
 }
 
 /** HTTP in front of the gateway: which resource, who calls, which era. What follows is in {@link ModernHttp} and {@link LegacyHttp}. */
@@ -85,25 +87,24 @@ export class HttpFront {
     const endpoint = this.#endpoint(resourcePath === '/' ? this.#basePath : (resourcePath ?? path))
     if (endpoint === undefined) this.#refuse(exchange, 404, headers, 'no such endpoint')
     else if (exchange.method === 'OPTIONS') exchange.respond(204, { ...headers, ...preflightHeaders })
-    else if (resourcePath !== undefined) this.#metadata(exchange, endpoint.server, headers)
-    else this.#authenticate(exchange, endpoint.server, headers)
+    else if (resourcePath !== undefined) this.#metadata(exchange, endpoint.name, headers)
+    else this.#authenticate(exchange, endpoint.name, headers)
   }
 
   /** `undefined` if the path leads nowhere. */
   #endpoint(path: string): Endpoint | undefined {
     const known = this.#endpoints.get(path) ?? this.#readPath(path)
-    if (known?.server === undefined) return known
-    return this.#core.upstreams.get(known.server) === undefined ? undefined : known
+    if (known?.name === undefined) return known
+    return this.#core.hasEndpoint(known.name) ? known : undefined
   }
 
   #readPath(path: string): Endpoint | undefined {
     const base = this.#basePath === '/' ? '' : this.#basePath
     const isAggregated = path === this.#basePath || path === `${base}/`
     if (!isAggregated && !path.startsWith(`${base}/`)) return undefined
-    const server = isAggregated ? undefined : decodeSegment(path.slice(base.length + 1))
-    if (!isAggregated && (server === undefined || this.#core.upstreams.get(server) === undefined))
-      return undefined
-    const endpoint = { server }
+    const name = isAggregated ? undefined : endpointAt(path.slice(base.length + 1))
+    if (!isAggregated && (name === undefined || !this.#core.hasEndpoint(name))) return undefined
+    const endpoint = { name }
     // one name can be written in many ways
     if (this.#endpoints.size >= MAX_KNOWN_PATHS) this.#endpoints.clear()
     this.#endpoints.set(path, endpoint)
@@ -152,7 +153,7 @@ export class HttpFront {
     else if (!isNonEmpty(result.tenant) || !isNonEmpty(result.subject)) {
       const cause = 'the authenticator returned a principal without tenant or subject'
       this.#unauthenticated(exchange, headers, cause)
-    } else this.#dispatch(exchange, { principal: result, endpoint: server, headers })
+    } else this.#dispatch(exchange, new Admission(result, server, headers, url, this.#authenticator))
   }
 
   #unauthenticated(exchange: HttpExchange, headers: Readonly<Record<string, string>>, cause: unknown): void {
@@ -280,9 +281,6 @@ export class HttpFront {
     url: string,
     headers: Readonly<Record<string, string>>,
   ): void {
-    const { origin, pathname } = new URL(url)
-    const metadataUrl =
-      this.#authenticator.metadata === undefined ? undefined : origin + metadataPath(pathname)
     const code = challenge.status === 401 ? 'ERR_UNAUTHENTICATED' : 'ERR_FORBIDDEN'
     this.#core.audit.invalid({ remoteAddress: exchange.remoteAddress }, 0, challenge.error ?? code)
     const error = new GatewayError(
@@ -291,7 +289,9 @@ export class HttpFront {
         (challenge.status === 401 ? 'authentication is required' : 'this is not allowed'),
     )
     const { status: _, ...shown } = errorOnWire(error)
-    const authenticate = { 'www-authenticate': challengeHeader(challenge, metadataUrl) }
+    const authenticate = {
+      'www-authenticate': challengeHeader(challenge, metadataUrl(url, this.#authenticator)),
+    }
     exchange.respond(
       challenge.status,
       { ...headers, ...authenticate, ...JSON_TYPE },
@@ -358,17 +358,8 @@ function crossOriginHeaders(exchange: HttpExchange): Readonly<Record<string, str
   const wanted = headerOf(exchange, 'access-control-request-headers')
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': LEGACY_HEADERS,
+    'access-control-expose-headers': EXPOSED_HEADERS,
     vary: 'Origin',
     ...(wanted !== undefined && { 'access-control-allow-headers': wanted.replaceAll(/[^\w\-, ]/g, '') }),
-  }
-}
-
-function decodeSegment(segment: string): string | undefined {
-  if (segment.includes('/')) return undefined
-  try {
-    return decodeURIComponent(segment)
-  } catch {
-    return undefined
   }
 }

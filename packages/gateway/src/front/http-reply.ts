@@ -1,6 +1,8 @@
+import type { Challenge } from '@sallyport/core'
 import type { Reply } from '../call/reply.ts'
 import type { EventStream } from '../legacy/event-streams.ts'
 import { sseEvent } from '../wire/sse-parser.ts'
+import type { Admission } from './admission.ts'
 import { type ByteStream, type HttpExchange, JSON_TYPE, NO_HEADERS } from './http-exchange.ts'
 
 export const SSE_HEADERS: Readonly<Record<string, string>> = {
@@ -10,6 +12,7 @@ export const SSE_HEADERS: Readonly<Record<string, string>> = {
 }
 
 export interface HttpReplyOptions {
+  readonly admission: Admission
   readonly headers: Readonly<Record<string, string>>
   /** What the client takes (its `Accept`). */
   readonly accepts: 'both' | 'json' | 'sse'
@@ -27,6 +30,7 @@ export class HttpReply implements Reply {
   #stream: ByteStream | undefined
   #events: EventStream | undefined
   #gone = false
+  #annotations: Readonly<Record<string, string>> | undefined
 
   constructor(exchange: HttpExchange, options: HttpReplyOptions) {
     this.#exchange = exchange
@@ -52,9 +56,12 @@ export class HttpReply implements Reply {
     if (this.#stream === undefined && this.#options.accepts !== 'sse') {
       if (this.#gone) return
       const { headers } = this.#options
-      const usual = headers === NO_HEADERS ? JSON_TYPE : { ...headers, ...JSON_TYPE }
+      const usual =
+        headers === NO_HEADERS && this.#annotations === undefined
+          ? JSON_TYPE
+          : { ...headers, ...this.#annotations, ...JSON_TYPE }
       // what was too much now may not be in a moment (RFC 6585 section 4, RFC 9110 section 15.6.4)
-      const later = status === 429 || status === 503
+      const later = (status === 429 || status === 503) && !('retry-after' in usual)
       this.#exchange.respond(status, later ? { ...usual, 'retry-after': '1' } : usual, response)
       return
     }
@@ -68,13 +75,21 @@ export class HttpReply implements Reply {
     else if (this.#gone) return
     else if (this.#stream !== undefined) this.#stream.end()
     // nothing is owed for a cancelled request, but HTTP needs an answer: a stream without events
-    else this.#exchange.respond(200, { ...this.#options.headers, ...SSE_HEADERS })
+    else this.#exchange.respond(200, { ...this.#options.headers, ...this.#annotations, ...SSE_HEADERS })
   }
 
   pause(retryMs: number | undefined): void {
     if (this.#options.session === undefined || this.#options.accepts === 'json' || this.#gone) return
     this.#open()
     this.#events?.pause(retryMs)
+  }
+
+  annotate(headers: Readonly<Record<string, string>>): void {
+    this.#annotations = this.#annotations === undefined ? headers : { ...this.#annotations, ...headers }
+  }
+
+  challenge(challenge: Challenge): void {
+    this.annotate({ 'www-authenticate': this.#options.admission.challengeHeader(challenge) })
   }
 
   /** A comment keeps proxies from closing a quiet connection. */
@@ -84,7 +99,8 @@ export class HttpReply implements Reply {
 
   #open(): void {
     if (this.#stream !== undefined || this.#gone) return
-    this.#stream = this.#exchange.stream(200, { ...this.#options.headers, ...SSE_HEADERS })
+    const headers = { ...this.#options.headers, ...this.#annotations, ...SSE_HEADERS }
+    this.#stream = this.#exchange.stream(200, headers)
     this.#events = this.#options.session?.createStream()
     this.#events?.attach(this.#stream)
   }

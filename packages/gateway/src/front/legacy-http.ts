@@ -181,6 +181,7 @@ export class LegacyHttp {
   #initialize(exchange: HttpExchange, admission: Admission, message: RpcMessage, accepts: Accepted): void {
     let opened: LegacySession | undefined
     const reply = new HttpReply(exchange, {
+      admission,
       get headers() {
         return opened === undefined ? admission.headers : { ...admission.headers, [SESSION_ID]: opened.id }
       },
@@ -210,6 +211,7 @@ export class LegacyHttp {
 
   #reply(exchange: HttpExchange, admission: Admission, session: LegacySession, accepts: Accepted): HttpReply {
     return new HttpReply(exchange, {
+      admission,
       headers: admission.headers,
       accepts,
       session,

@@ -33,6 +33,7 @@ export class ModernHttp {
     }
     const listening = message.method === 'subscriptions/listen'
     const reply = new HttpReply(exchange, {
+      admission,
       headers: admission.headers,
       accepts: accepts ?? 'json',
       session: undefined,

@@ -3,8 +3,15 @@ import type { Authenticator, Challenge } from '@sallyport/core'
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
 /** Path of the metadata of a resource: the well-known name goes before the resource's own path (RFC 9728 section 3.1). */
-export function metadataPath(resourcePath: string): string {
+function metadataPath(resourcePath: string): string {
   return WELL_KNOWN + (resourcePath === '/' ? '' : resourcePath)
+}
+
+/** URL of the metadata of a resource; `undefined` if there is nothing that it could say. */
+export function metadataUrl(resource: string, { metadata }: Authenticator): string | undefined {
+  if (metadata === undefined) return undefined
+  const { origin, pathname } = new URL(resource)
+  return origin + metadataPath(pathname)
 }
 
 /** The resource path that a metadata request asks about. */
@@ -31,12 +38,12 @@ export function metadataJson(
 }
 
 /** The `WWW-Authenticate` header of a refusal (RFC 6750 section 3, RFC 9728 section 5.1). */
-export function challengeHeader(challenge: Challenge, metadataUrl: string | undefined): string {
+export function challengeHeader(challenge: Challenge, metadata: string | undefined): string {
   const parameters = [
     challenge.error === undefined ? [] : [`error="${challenge.error}"`],
     challenge.description === undefined ? [] : [`error_description="${quotable(challenge.description)}"`],
     challenge.scopes === undefined ? [] : [`scope="${challenge.scopes.map(quotable).join(' ')}"`],
-    metadataUrl === undefined ? [] : [`resource_metadata="${metadataUrl}"`],
+    metadata === undefined ? [] : [`resource_metadata="${metadata}"`],
   ].flat()
   return parameters.length === 0 ? 'Bearer' : `Bearer ${parameters.join(', ')}`
 }

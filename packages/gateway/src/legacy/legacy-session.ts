@@ -7,9 +7,11 @@ import {
 } from '@sallyport/core'
 import type { AuditTrail } from '../call/audit-trail.ts'
 import type { Call } from '../call/call.ts'
+import { isOneServer } from '../call/endpoint.ts'
 import { Flow, type FlowKeeper } from '../call/flow.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import type { ObservedSession } from '../observe/observed-session.ts'
+import type { ServerMessageScreen } from '../policy/server-message-screen.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import {
   cancelledKey,
@@ -19,7 +21,8 @@ import {
   type RpcId,
   type RpcMessage,
 } from '../wire/client-message.ts'
-import { PRIMING_SINCE } from '../wire/protocol.ts'
+import { errorMessage } from '../wire/json-rpc.ts'
+import { PRIMING_SINCE, RpcCode } from '../wire/protocol.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import { type Edit, splice } from '../wire/splice.ts'
 import { type EventStream, type EventStreamLimits, EventStreams } from './event-streams.ts'
@@ -29,7 +32,7 @@ import type { ReplayBudget } from './replay-budget.ts'
 export interface LegacySessionOptions {
   readonly id: string
   readonly principal: Principal
-  /** The one server that the session is with; absent on the aggregated endpoint. */
+  /** The one server that the session is with, or `toolsets/<name>`; absent on the aggregated endpoint. */
   readonly endpoint: string | undefined
   readonly protocolVersion: string
   readonly initializeParams: Readonly<Record<string, unknown>>
@@ -48,6 +51,8 @@ export interface SessionSurroundings {
   readonly isShared: boolean
   /** A server has given its session with this session an id. */
   readonly onUpstreamSession: (session: LegacySession, server: string, sessionId: string) => void
+  /** What servers say is asked about here, if there is a policy. */
+  readonly screen: ServerMessageScreen | undefined
   /** A list of this server has changed. */
   readonly onListChanged: (session: LegacySession, server: string, method: string) => void
   /** The server had forgotten the session, so it may not be what it was. */
@@ -132,6 +137,11 @@ export class LegacySession implements PeerHost, FlowKeeper {
     }
   }
 
+  /** Several servers may speak in it, so that their ids are not enough to tell them apart. */
+  get joined(): boolean {
+    return !isOneServer(this.endpoint)
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -149,6 +159,11 @@ export class LegacySession implements PeerHost, FlowKeeper {
     const { key } = flow
     if (key !== undefined) this.#flows.delete(key)
     this.lastUsedAt = this.#shared.trail.now()
+  }
+
+  /** The same caller with another proof of identity, which may carry other roles and scopes: the newest counts. */
+  provedBy(principal: Principal): void {
+    if (this.context.principal !== principal) this.context = { ...this.context, principal }
   }
 
   /** The server chose another version than the client proposed. */
@@ -193,8 +208,8 @@ export class LegacySession implements PeerHost, FlowKeeper {
       return
     }
     // on the aggregated endpoint the handshakes with servers are the gateway's own
-    if (message.method === 'notifications/initialized' && this.endpoint === undefined) return
-    if (message.scan.progressStart >= 0 && this.endpoint === undefined) {
+    if (message.method === 'notifications/initialized' && this.joined) return
+    if (message.scan.progressStart >= 0 && this.joined) {
       this.#progress(message)
       return
     }
@@ -229,11 +244,32 @@ export class LegacySession implements PeerHost, FlowKeeper {
   fromServer(peer: LegacyPeer, message: Buffer, scan: MessageScan, call: Call | undefined): void {
     if (this.#closed) return
     const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
-    this.#record(peer, message, scan, method)
-    if (method.endsWith('/list_changed')) {
-      this.#shared.onListChanged(this, peer.name, method)
-      if (this.endpoint === undefined) return
+    if (method.endsWith('/list_changed')) this.#shared.onListChanged(this, peer.name, method)
+    const { screen } = this.#shared
+    const allowed =
+      screen === undefined || screen.allows(this.context.principal, peer.name, method, message, scan)
+    if (allowed === true) this.#pass(peer, message, scan, method, call)
+    else if (allowed === false) this.#turnBack(peer, message, scan, method)
+    else {
+      void allowed.then((it) => {
+        if (this.#closed) return
+        if (it) this.#pass(peer, message, scan, method, call)
+        else this.#turnBack(peer, message, scan, method)
+      })
     }
+  }
+
+  /** A question that policy does not allow is answered as by a client that cannot be asked. */
+  #turnBack(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): void {
+    this.#record(peer, message, scan, method, 'refused')
+    if (scan.idStart < 0) return
+    const id = message.subarray(scan.idStart, scan.idEnd)
+    peer.respond(errorMessage(id, { code: RpcCode.methodNotFound, message: 'the client does not do this' }))
+  }
+
+  #pass(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string, call: Call | undefined): void {
+    this.#record(peer, message, scan, method, 'ok')
+    if (this.joined && method.endsWith('/list_changed')) return
     if (scan.idEnd - scan.idStart > MAX_QUESTION_ID) return
     const shown =
       scan.idStart >= 0 ? this.#ask(peer, message, scan) : this.#notice(peer, message, scan, method)
@@ -264,8 +300,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
     const again = state.opened
     state.opened = true
     // on its own path a server hears of the level from the client, but for sessions that the client does not see
-    if (this.logLevel !== undefined && (again || this.endpoint === undefined))
-      tellLogLevel(peer, this.context, this.logLevel)
+    if (this.logLevel !== undefined && (again || this.joined)) tellLogLevel(peer, this.context, this.logLevel)
     if (!again) return
     for (const uri of state.subscriptions ?? []) tellAgain(peer, this.context, 'resources/subscribe', { uri })
     this.#shared.onReopened(this, peer.name)
@@ -341,8 +376,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   /** Remembers who asked. Where several servers speak, their ids may collide, so the client sees one of ours. */
   #ask(peer: LegacyPeer, message: Buffer, scan: MessageScan): Buffer {
     const id = message.subarray(scan.idStart, scan.idEnd)
-    const shownId =
-      this.endpoint === undefined ? JSON.stringify(`${peer.name}/${this.#nextQuestion++}`) : id.toString()
+    const shownId = this.joined ? JSON.stringify(`${peer.name}/${this.#nextQuestion++}`) : id.toString()
     const hasToken = scan.tokenStart >= 0
     // copies: the message itself is not to be kept in memory
     const token = hasToken ? Buffer.from(message.subarray(scan.tokenStart, scan.tokenEnd)) : undefined
@@ -350,7 +384,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
     this.#questions.set(questionKey(Buffer.from(shownId)), { peer, id: Buffer.from(id), token })
     const [oldest] = this.#questions.keys()
     if (this.#questions.size > MAX_QUESTIONS && oldest !== undefined) this.#questions.delete(oldest)
-    if (this.endpoint !== undefined) return message
+    if (!this.joined) return message
     const edits: Edit[] = [[scan.idStart, scan.idEnd, shownId]]
     if (hasToken) edits.push([scan.tokenStart, scan.tokenEnd, shownId])
     return splice(message, ...edits)
@@ -372,7 +406,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   }
 
   #notice(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): Buffer | undefined {
-    if (method !== 'notifications/cancelled' || this.endpoint !== undefined) return message
+    if (method !== 'notifications/cancelled' || !this.joined) return message
     const id = message.subarray(scan.requestIdStart, scan.requestIdEnd)
     for (const [shownId, question] of this.#questions ?? []) {
       if (question.peer !== peer || !question.id.equals(id)) continue
@@ -383,7 +417,13 @@ export class LegacySession implements PeerHost, FlowKeeper {
     return undefined
   }
 
-  #record(peer: LegacyPeer, message: Buffer, scan: MessageScan, method: string): void {
+  #record(
+    peer: LegacyPeer,
+    message: Buffer,
+    scan: MessageScan,
+    method: string,
+    status: 'ok' | 'refused',
+  ): void {
     const { trail } = this.#shared
     const { principal, endpoint } = this.context
     trail.note(
@@ -399,7 +439,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
         bytes: message.length,
         endpoint,
       },
-      { status: 'ok', bytes: 0 },
+      { status, bytes: 0 },
     )
   }
 }

@@ -38,7 +38,7 @@ export class ListChanges {
       const message = notificationMessage(method)
       for (const session of this.#sessions()) {
         const concerned = tenant === undefined || session.context.principal.tenant === tenant
-        if (concerned && session.endpoint === undefined) session.tell(message)
+        if (concerned && session.joined) session.tell(message)
       }
     }, DEBOUNCE_MS)
     this.#pending.set(key, timer)

@@ -127,6 +127,7 @@ export class SessionTable {
       }
       if (this.#isOutdated(known, VERIFY_MS)) return this.#stillThere(known)
       this.#touch(known)
+      known.provedBy(principal)
       return known
     }
     const record = this.#options.store.get(id)

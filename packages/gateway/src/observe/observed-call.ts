@@ -6,7 +6,7 @@ import {
   type TraceContext,
 } from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
-import { targetOf } from '../call/forward.ts'
+import { requestTarget } from '../call/request-target.ts'
 import { withTraceHeaders } from '../front/trace.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
@@ -122,7 +122,7 @@ class CallEvent implements GatewayCall {
     const { principal, era, protocolVersion, sessionId, endpoint, remoteAddress } = context
     this.method = message.method
     this.requestId = message.id
-    this.target = targetOf(message)
+    this.target = requestTarget(message.method, message.params)
     this.endpoint = endpoint
     this.era = era
     this.protocolVersion = protocolVersion

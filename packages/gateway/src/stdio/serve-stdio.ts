@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Principal, RequestContext } from '@sallyport/core'
 import { BatchReply } from '../call/batch-reply.ts'
+import { toolsetEndpoint } from '../call/endpoint.ts'
 import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
@@ -32,6 +33,8 @@ export interface StdioOptions {
   readonly output?: Writable
   /** Serve this server alone, without prefixes. Default: all of them, aggregated. */
   readonly server?: string
+  /** Serve this toolset alone. */
+  readonly toolset?: string
   /** Whose calls these are. Default: the local user. */
   readonly principal?: Principal
 }
@@ -46,6 +49,9 @@ export function serveStdio(gateway: Gateway, options: StdioOptions = {}): StdioC
   const { core } = partsOf(gateway)
   if (options.server !== undefined && core.upstreams.get(options.server) === undefined) {
     throw new RangeError(`there is no server "${options.server}"`)
+  }
+  if (options.toolset !== undefined && !core.toolsets.has(options.toolset)) {
+    throw new RangeError(`there is no toolset "${options.toolset}"`)
   }
   return new StdioFront(core, options)
 }
@@ -66,7 +72,7 @@ class StdioFront implements StdioConnection, FlowKeeper {
 
   constructor(core: GatewayCore, options: StdioOptions) {
     this.#core = core
-    this.#endpoint = options.server
+    this.#endpoint = options.toolset === undefined ? options.server : toolsetEndpoint(options.toolset)
     this.#principal = options.principal ?? { tenant: 'local', subject: 'local', roles: [], scopes: [] }
     const output = options.output ?? process.stdout
     const input = options.input ?? process.stdin
@@ -263,6 +269,8 @@ class StdioFront implements StdioConnection, FlowKeeper {
       final: (response) => this.#write(response),
       abandon: () => {},
       pause: () => {},
+      annotate: () => {},
+      challenge: () => {},
     }
   }
 

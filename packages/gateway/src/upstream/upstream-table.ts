@@ -7,6 +7,7 @@ export class UpstreamTable {
   readonly #environment: UpstreamEnvironment
   readonly #logger: Logger
   #upstreams = new Map<string, Upstream>()
+  #all: readonly Upstream[] = []
   #byPart = new Map<string, Upstream>()
   /** When each was replaced, in milliseconds since the epoch. */
   readonly #retired = new Map<Upstream, number>()
@@ -25,8 +26,9 @@ export class UpstreamTable {
     return this.#byPart.get(part)
   }
 
+  /** The same array until the set of servers changes. */
   all(): readonly Upstream[] {
-    return [...this.#upstreams.values()]
+    return this.#all
   }
 
   get size(): number {
@@ -52,6 +54,7 @@ export class UpstreamTable {
       this.#retired.set(upstream, this.#environment.now())
     }
     this.#upstreams = next
+    this.#all = [...next.values()]
     this.#byPart = new Map([...next.values()].map((upstream) => [serverPart(upstream.name), upstream]))
     if (this.#byPart.size < next.size)
       this.#logger.warn('two servers have names that look the same to clients')

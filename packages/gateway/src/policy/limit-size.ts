@@ -1,0 +1,64 @@
+import type { GatewayInterceptor, InterceptedCall, Refusal } from '@sallyport/core'
+import { z } from 'zod'
+import { checkOptions } from '../config/check-options.ts'
+import { toolPattern } from './rule.ts'
+import { ToolPatterns } from './tool-patterns.ts'
+
+/** In bytes of the JSON-RPC message. What is left out is limited by the gateway's own limits only. */
+export interface SizeLimits {
+  readonly requestBytes?: number
+  readonly responseBytes?: number
+}
+
+export interface LimitSizeOptions extends SizeLimits {
+  /** By `<server>/<tool>` patterns, as in policies; the first that matches takes the place of the limits for all. */
+  readonly perTool?: Readonly<Record<string, SizeLimits>>
+}
+
+/**
+ * An interceptor that refuses requests and answers which are larger than what a model, or a server, should be given. Sizes are
+ * those of messages as they came; bodies are not read for it.
+ */
+export function limitSize(options: LimitSizeOptions): GatewayInterceptor {
+  checkOptions('limitSize', schema, options)
+  const perTool = Object.entries(options.perTool ?? {}).map(([pattern, limits]) => ({
+    tools: new ToolPatterns(pattern),
+    limits,
+  }))
+  const limitsFor = (call: InterceptedCall): SizeLimits => {
+    const { name } = call.params
+    if (call.method !== 'tools/call' || typeof name !== 'string') return options
+    return perTool.find(({ tools }) => tools.match(call.server, name))?.limits ?? options
+  }
+  return {
+    name: 'limitSize',
+    request(_context, call) {
+      const { requestBytes } = limitsFor(call)
+      const bytes = call.bytes ?? Buffer.byteLength(JSON.stringify(call.params))
+      return isMore(bytes, requestBytes) ? refusal('request', bytes, requestBytes) : call
+    },
+    response: {
+      body: 'size',
+      handle(_context, call, bytes) {
+        const { responseBytes } = limitsFor(call)
+        return isMore(bytes, responseBytes) ? refusal('answer', bytes, responseBytes) : undefined
+      },
+    },
+  }
+}
+
+function isMore(bytes: number, limit: number | undefined): limit is number {
+  return limit !== undefined && bytes > limit
+}
+
+function refusal(what: string, bytes: number, limitBytes: number): Refusal {
+  const message = `the ${what} takes ${bytes} bytes, ${limitBytes} are allowed`
+  return { refuse: true, message, data: { limitBytes, bytes } }
+}
+
+const positive = z.number().int().positive().optional()
+const limits = { requestBytes: positive, responseBytes: positive }
+const schema = z.strictObject({
+  ...limits,
+  perTool: z.record(toolPattern, z.strictObject(limits)).optional(),
+})

@@ -1,0 +1,149 @@
+import { GatewayError, type JsonObject, type PolicyTargetKind } from '@sallyport/core'
+import { type ListKind, listOfMethod } from '../aggregate/list-kind.ts'
+import type { AnswerScreen, Flow } from '../call/flow.ts'
+import { isJsonObject } from '../call/interceptor-phases.ts'
+import { whenAll } from '../call/when-all.ts'
+import { isRecord, parseJson } from '../wire/client-message.ts'
+import { resultMessage } from '../wire/json-rpc.ts'
+import { scanMessage } from '../wire/scan-message.ts'
+import { isShown, type PolicyGate, type Verdict } from './policy-gate.ts'
+
+/** Pages of lists that are remembered, with what different callers see of them. */
+const MOST_PAGES = 100
+const MOST_VIEWS = 100
+const LARGEST_PAGE = 1024 * 1024
+
+const targetKinds = {
+  tools: 'tool',
+  prompts: 'prompt',
+  resources: 'resource',
+  resourceTemplates: 'resourceTemplate',
+} as const satisfies Record<ListKind['kind'], PolicyTargetKind>
+
+/** What policy calls the entries of a list, and the member that names them. */
+export function targetKindOf(list: ListKind): PolicyTargetKind {
+  return targetKinds[list.kind]
+}
+
+export function nameMemberOf(list: ListKind): 'name' | 'uri' | 'uriTemplate' {
+  return list.named ? 'name' : list.kind === 'resources' ? 'uri' : 'uriTemplate'
+}
+
+/** One page of one server's list. */
+interface Page {
+  /** The result as the server wrote it. */
+  readonly bytes: Buffer
+  readonly result: JsonObject
+  readonly definitions: readonly JsonObject[]
+  readonly names: readonly string[]
+  /** What is left of it, as JSON, by which definitions are seen. */
+  readonly views: Map<string, string>
+}
+
+/**
+ * Leaves out of the answers of a single server what policy hides. A page that comes again is known by its bytes, so that it is
+ * read once and written once for all callers who see the same of it.
+ */
+export class PolicyScreen implements AnswerScreen {
+  readonly #gate: PolicyGate
+  readonly #pages = new Map<string, Page>()
+
+  constructor(gate: PolicyGate) {
+    this.#gate = gate
+  }
+
+  screen(flow: Flow, response: Buffer, done: (shown: Buffer | Error) => void): void {
+    const list = listOfMethod(flow.method)
+    const shown =
+      list === undefined ? this.#withoutForbiddenAsks(flow, response) : this.#filtered(flow, list, response)
+    if (shown instanceof Promise)
+      shown
+        .then(done)
+        .catch((error: unknown) => done(error instanceof Error ? error : new Error(String(error))))
+    else done(shown)
+  }
+
+  #filtered(flow: Flow, list: ListKind, response: Buffer): Buffer | Error | Promise<Buffer | Error> {
+    const scan = scanMessage(response.toString('latin1'))
+    if (scan === undefined || scan.resultStart < 0) return response
+    const server = flow.server ?? ''
+    const page = this.#page(flow, list, server, response.subarray(scan.resultStart, scan.resultEnd))
+    if (page === undefined)
+      return new GatewayError('ERR_FORBIDDEN', `the answer to ${flow.method} is no list`)
+    const kind = targetKindOf(list)
+    const verdicts = page.names.map((name) => this.#gate.decide(flow.context.principal, server, kind, name))
+    return whenAll(verdicts, (decided) => resultMessage(flow.idText, viewOf(page, list, decided)))
+  }
+
+  #page(flow: Flow, list: ListKind, server: string, bytes: Buffer): Page | undefined {
+    const key = JSON.stringify([server, list.kind, flow.message.params['cursor'] ?? null])
+    const known = this.#pages.get(key)
+    if (known?.bytes.equals(bytes) === true) return known
+    const result = parseJson(bytes)
+    const items: unknown = isJsonObject(result) ? result[list.kind] : undefined
+    if (!isJsonObject(result) || !Array.isArray(items)) return undefined
+    const member = nameMemberOf(list)
+    // what has no name cannot be allowed
+    const definitions = items.filter(isJsonObject).filter((item) => typeof item[member] === 'string')
+    const names = definitions.map((definition) => nameIn(definition, member))
+    const page: Page = { bytes: Buffer.from(bytes), result, definitions, names, views: new Map() }
+    this.#pages.delete(key)
+    const [oldest] = this.#pages.size >= MOST_PAGES ? this.#pages.keys() : []
+    if (oldest !== undefined) this.#pages.delete(oldest)
+    if (bytes.length <= LARGEST_PAGE && key.length <= LARGEST_KEY) this.#pages.set(key, page)
+    return page
+  }
+
+  /** In the modern era a server asks in its answer (2026-07-28 basic/patterns/mrtr). */
+  #withoutForbiddenAsks(flow: Flow, response: Buffer): Buffer | Error | Promise<Buffer | Error> {
+    const parsed = parseJson(response)
+    const result = isRecord(parsed) ? parsed['result'] : undefined
+    const requests = isRecord(result) ? result['inputRequests'] : undefined
+    if (!isRecord(requests)) return response
+    const asks = new Set(Object.values(requests).map(askOf))
+    const server = flow.server ?? ''
+    const names = [...asks]
+    const verdicts = names.map((ask) => this.#gate.decide(flow.context.principal, server, 'ask', ask))
+    return whenAll(verdicts, (decided) => {
+      const forbidden = names.filter((_, index) => decided[index]?.effect !== 'allow')
+      if (forbidden.length === 0) return response
+      const message = `the server asks for ${forbidden.join(', ')}, which policy does not allow`
+      return new GatewayError('ERR_FORBIDDEN', message, { data: { asks: forbidden } })
+    })
+  }
+}
+
+/** Empty if it has none. */
+export function nameIn(definition: JsonObject, member: string): string {
+  const name = definition[member]
+  return typeof name === 'string' ? name : ''
+}
+
+/** Cursors are as long as servers and callers make them. */
+const LARGEST_KEY = 4_096
+
+/** What policy calls a request of a server. */
+export function askName(method: string): string {
+  const [, known] = /^(sampling|elicitation|roots)\//.exec(method) ?? []
+  return known ?? method
+}
+
+function askOf(request: unknown): string {
+  return isRecord(request) && typeof request['method'] === 'string' ? askName(request['method']) : ''
+}
+
+function viewOf(page: Page, list: ListKind, decided: readonly Verdict[]): string {
+  const seen = page.names.map((_, index) => (isShown(decided[index]) ? '1' : '0')).join('')
+  const known = page.views.get(seen)
+  if (known !== undefined) return known
+  const definitions = page.definitions.filter((_, index) => seen[index] === '1')
+  const { cacheScope } = page.result
+  const view = JSON.stringify({
+    ...page.result,
+    [list.kind]: definitions,
+    // others may see something else
+    ...(cacheScope !== undefined && { cacheScope: 'private' }),
+  })
+  if (page.views.size < MOST_VIEWS) page.views.set(seen, view)
+  return view
+}
