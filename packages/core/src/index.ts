@@ -37,6 +37,7 @@ export {
   type HttpServerDefinition,
   isStdioServer,
   type NamedServer,
+  type RetryDefinition,
   type ServerDefinition,
   type StdioServerDefinition,
 } from './server-definition.ts'

@@ -2,6 +2,19 @@
 interface CommonServerDefinition {
   /** Milliseconds that a call may take until its final answer. */
   readonly timeoutMs?: number
+  /** Default: the gateway sends a call again only if the server cannot have begun to work on it. */
+  readonly retry?: RetryDefinition
+}
+
+/** When a call that was lost after it had been sent is sent again. */
+export interface RetryDefinition {
+  /**
+   * `annotated`: tools that the server's list marks with `readOnlyHint` or `idempotentHint`, and what only reads by its
+   * definition in the protocol (lists, resources, prompts, completions). The marks are the server's own word for it.
+   */
+  readonly onlyIf: 'annotated'
+  /** How many times more (default 1, at most 5). */
+  readonly attempts?: number
 }
 
 /** A server that runs as a child process and speaks on its standard streams. */

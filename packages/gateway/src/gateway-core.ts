@@ -219,9 +219,12 @@ export class GatewayCore implements FlowKeeper {
     }
     const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
-    const carrier = session.peer(upstream)
+    const carriers = session.peer(upstream)
     const target = requestTarget(flow.method, flow.message.params)
-    forward(flow, { server: endpoint, target, edits: [], carrier, memory: session }, this.passage)
+    if (upstream.definition.retry !== undefined) this.#aggregator.allowRetry(flow, upstream, target, session)
+    const { guard } = upstream
+    const route = { server: endpoint, target, edits: [], carriers, guard, memory: session }
+    forward(flow, route, this.passage)
   }
 
   modernRequest(flow: Flow): void {
@@ -312,9 +315,11 @@ export class GatewayCore implements FlowKeeper {
       refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
       return
     }
-    const carrier = upstream.modern(flow.context.principal)
     const target = requestTarget(flow.method, flow.message.params)
-    forward(flow, { server: upstream.name, target, edits: [], carrier }, this.passage)
+    if (upstream.definition.retry !== undefined)
+      this.#aggregator.allowRetry(flow, upstream, target, undefined)
+    const { name, guard } = upstream
+    forward(flow, { server: name, target, edits: [], carriers: upstream, guard }, this.passage)
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {

@@ -109,6 +109,22 @@ export interface GatewayLimits {
   readonly processesPerTenant: number
   /** HTTP connections to one server. */
   readonly connectionsPerServer: number
+  /** Calls that one server works on at the same time. */
+  readonly callsPerServer: number
+  /** Calls that wait for one of those to end. */
+  readonly queuedCallsPerServer: number
+  /** How long a call waits there. */
+  readonly queueMs: number
+  /** Failures of a server, with no answer in between, after which it is left alone for a while. */
+  readonly breakerFailures: number
+  /** For how long, the first time; doubled each time that it fails again. */
+  readonly breakerMs: number
+  /** For how long at most. */
+  readonly longestBreakerMs: number
+  /** Time until a process that keeps ending before it has answered a call is started again; doubled each time. */
+  readonly restartMs: number
+  /** The longest such time. */
+  readonly longestRestartMs: number
   /** Definitions in one page of an aggregated list. */
   readonly pageItems: number
   /** Events kept for a client that lost its connection, per stream. */
@@ -144,6 +160,14 @@ export const defaultLimits: GatewayLimits = {
   processesPerPrincipal: 32,
   processesPerTenant: 100,
   connectionsPerServer: 256,
+  callsPerServer: 256,
+  queuedCallsPerServer: 1_000,
+  queueMs: 10_000,
+  breakerFailures: 5,
+  breakerMs: 1_000,
+  longestBreakerMs: 30_000,
+  restartMs: 500,
+  longestRestartMs: 30_000,
   pageItems: 1_000,
   replayEvents: 256,
   replayBytesPerPrincipal: 64 * 1024 * 1024,
@@ -163,7 +187,8 @@ const serverName = z
   .refine((name) => name !== '.' && name !== '..', 'must be a name that a URL can carry')
 
 const positive = z.number().int().positive()
-const common = { timeoutMs: positive.optional() }
+const retry = z.strictObject({ onlyIf: z.literal('annotated'), attempts: positive.max(5).optional() })
+const common = { timeoutMs: positive.optional(), retry: retry.optional() }
 const strings = z.record(z.string(), z.string())
 const serverDefinition = z.union(
   [

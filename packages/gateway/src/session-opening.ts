@@ -1,6 +1,6 @@
 import { type Principal, type RequestContext, SallyportError, type TraceContext } from '@sallyport/core'
 import { initializeResult, settled } from './aggregate/introduction.ts'
-import type { Carrier } from './call/call.ts'
+import type { Carrier, CarrierSource } from './call/call.ts'
 import type { Flow } from './call/flow.ts'
 import { isOneServer } from './call/endpoint.ts'
 import { forward } from './call/forward.ts'
@@ -110,7 +110,9 @@ function openSingle(
       send: (call) => peer.initialize(call, opened),
       cancel: (call, reason) => peer.cancel(call, reason),
     }
-    forward(flow, { server: endpoint, target: undefined, edits: [], carrier }, core.passage)
+    const carriers: CarrierSource = { carrierFor: () => carrier }
+    const { guard } = upstream
+    forward(flow, { server: endpoint, target: undefined, edits: [], carriers, guard }, core.passage)
   }
   if (upstream.knownEra !== undefined || 'command' in upstream.definition) open()
   else {

@@ -10,6 +10,7 @@ import type { UpstreamTable } from '../upstream/upstream-table.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { encodeHeaderValue } from '../wire/header-value.ts'
 import type { Edit } from '../wire/splice.ts'
+import { AnnotatedCall } from './annotated-call.ts'
 import { type AskerOptions, legacyAsker, modernAsker } from './askers.ts'
 import type { CatalogEntry } from './catalog.ts'
 import { envelopeOf } from './envelope.ts'
@@ -46,7 +47,7 @@ export class Aggregator {
   legacy(session: LegacySession, flow: Flow): void {
     this.#route(flow, {
       asker: () => legacyAsker(session, flow.context, this.#askerOptions),
-      carrier: (upstream) => session.peer(upstream),
+      carriers: (upstream) => session.peer(upstream),
       speaks: () => true,
       session,
     })
@@ -56,10 +57,24 @@ export class Aggregator {
     const { context } = flow
     this.#route(flow, {
       asker: () => modernAsker(context, envelopeOf(flow.message.params), this.#askerOptions),
-      carrier: (upstream) => upstream.modern(context.principal),
+      carriers: (upstream) => upstream,
       speaks: (upstream) => upstream.knownEra?.modern !== undefined,
       session: undefined,
     })
+  }
+
+  /** Lets a call be made again, should its answer be lost and its server's list say that this does no harm. */
+  allowRetry(
+    flow: Flow,
+    upstream: Upstream,
+    target: string | undefined,
+    session: LegacySession | undefined,
+  ): void {
+    const asker =
+      session === undefined
+        ? modernAsker(flow.context, envelopeOf(flow.message.params), this.#askerOptions)
+        : legacyAsker(session, flow.context, this.#askerOptions)
+    flow.repeatable = new AnnotatedCall(this.#options.catalog, asker, upstream.name, flow.method, target)
   }
 
   /** The servers that a caller of the modern era reads resources from. */
@@ -294,14 +309,10 @@ export class Aggregator {
       flow.fail(new UpstreamError('ERR_UPSTREAM_ERA', upstream.name, message, { retrySafe: true }))
       return
     }
-    const carrier = way.carrier(upstream)
-    const route = {
-      server: upstream.name,
-      target,
-      edits,
-      carrier,
-      ...(way.session && { memory: way.session }),
-    }
-    forward(flow, route, this.#options.passage)
+    if (upstream.definition.retry !== undefined) this.allowRetry(flow, upstream, target, way.session)
+    const { name, guard } = upstream
+    const carriers = way.carriers(upstream)
+    const memory = way.session && { memory: way.session }
+    forward(flow, { server: name, target, edits, carriers, guard, ...memory }, this.#options.passage)
   }
 }

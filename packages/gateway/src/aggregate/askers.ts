@@ -1,5 +1,12 @@
-import { type JsonObject, principalKey, type RequestContext, UpstreamError } from '@sallyport/core'
-import { askWithin } from '../call/internal-call.ts'
+import {
+  type JsonObject,
+  principalKey,
+  type RequestContext,
+  SallyportError,
+  UpstreamError,
+} from '@sallyport/core'
+import type { Carrier } from '../call/call.ts'
+import { askWithin, type InternalAnswer } from '../call/internal-call.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { UpstreamTable } from '../upstream/upstream-table.ts'
@@ -35,7 +42,7 @@ export function legacyAsker(session: LegacySession, context: RequestContext, opt
       const peer = session.peer(upstream)
       // whoever keeps a list must hear of its change
       peer.listen()
-      return askWithin(listMs, peer, server, context, method, params)
+      return askUnlessFailing(upstream, listMs, peer, context, method, params)
     },
     keepMs: (server, list) => keepMs(upstreams.get(server), list),
   }
@@ -50,7 +57,7 @@ export function modernAsker(context: RequestContext, meta: JsonObject, options: 
       const upstream = upstreams.get(server)
       if (upstream === undefined) return Promise.resolve(gone(server))
       const link = upstream.modern(context.principal)
-      return askWithin(listMs, link, server, context, method, { ...params, _meta: meta })
+      return askUnlessFailing(upstream, listMs, link, context, method, { ...params, _meta: meta })
     },
     keepMs: () => 0,
   }
@@ -61,6 +68,23 @@ function keepMs(upstream: Upstream | undefined, list: ListKind): number {
   const facts = known === undefined ? undefined : legacyFacts(known)
   const capability = facts?.capabilities[list.capability]
   return isRecord(capability) && capability['listChanged'] === true ? KEEP_ANNOUNCED_MS : KEEP_SILENT_MS
+}
+
+/** One that is left alone because it keeps failing is not waited for; how it does here counts as well. */
+async function askUnlessFailing(
+  { name, guard }: Upstream,
+  timeoutMs: number,
+  carrier: Carrier,
+  context: RequestContext,
+  method: string,
+  params: unknown,
+): Promise<InternalAnswer | SallyportError> {
+  const trial = {}
+  const refusal = guard.breaker.admit(trial)
+  if (refusal !== undefined) return refusal
+  const answer = await askWithin(timeoutMs, carrier, name, context, method, params)
+  guard.breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
+  return answer
 }
 
 function gone(server: string): UpstreamError {

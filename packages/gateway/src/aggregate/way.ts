@@ -1,5 +1,5 @@
 import { principalKey } from '@sallyport/core'
-import type { Carrier } from '../call/call.ts'
+import type { CarrierSource } from '../call/call.ts'
 import type { Flow } from '../call/flow.ts'
 import type { LegacySession } from '../legacy/legacy-session.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -8,7 +8,7 @@ import type { Asker } from './catalog.ts'
 /** How calls of one caller get to servers. */
 export interface Way {
   readonly asker: () => Asker
-  readonly carrier: (upstream: Upstream) => Carrier
+  readonly carriers: (upstream: Upstream) => CarrierSource
   readonly speaks: (upstream: Upstream) => boolean
   readonly session: LegacySession | undefined
 }

@@ -35,3 +35,8 @@ export interface Carrier {
   /** The caller does not want the answer any more. Does nothing for a call that is over. */
   cancel(call: Call, reason: string | undefined): void
 }
+
+/** Finds the carrier when a call is sent: what was found before may have ended meanwhile. */
+export interface CarrierSource {
+  carrierFor(call: Call): Carrier
+}

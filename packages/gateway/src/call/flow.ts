@@ -19,13 +19,36 @@ import type { ObservedCall } from '../observe/observed-call.ts'
 import { refusal } from '../observe/channels.ts'
 import { publishRefusal } from '../observe/publish-refusal.ts'
 import type { AuditTrail } from './audit-trail.ts'
-import type { Call, Carrier } from './call.ts'
+import type { Call, Carrier, CarrierSource } from './call.ts'
 import type { Reply } from './reply.ts'
 import { runResponsePhase } from './interceptor-phases.ts'
 
 /** Whoever keeps a list of open calls. */
 export interface FlowKeeper {
   settled(flow: Flow): void
+}
+
+/** What stands between a call and its server, from the moment that the call may be sent. */
+export interface FlowGuard extends FlowKeeper {
+  /** True if the call goes on although it failed: it is made again. */
+  takesOver(flow: Flow, error: unknown): boolean
+}
+
+/** Which server a call is for. */
+export interface FlowRoute {
+  readonly server: string
+  /** Name or URI as the server knows it. */
+  readonly target: string | undefined
+  readonly carriers: CarrierSource
+  /** Remembers what the server keeps for it, once the request goes out. */
+  readonly memory?: {
+    remember(server: string, method: string, params: Readonly<Record<string, unknown>>): void
+  }
+}
+
+/** Knows whether a call may be made twice. */
+export interface Repeatable {
+  isSafe(): Promise<boolean>
 }
 
 /** Looks at the answer of a server before anybody else does. */
@@ -48,6 +71,18 @@ export class Flow implements Call {
   lacksParamHeaders = false
   /** Where the call is; it is told when nobody waits any more. */
   carrier: Carrier | undefined
+  /** Where it is sent. */
+  route: FlowRoute | undefined
+  guard: FlowGuard | undefined
+  /** Only where its server is configured for retries. */
+  repeatable: Repeatable | undefined
+  /** How often it was made again. */
+  repeats = 0
+  /** The server gave its answer. */
+  answered = false
+  /** Why there is none. */
+  failure: SallyportError | undefined
+  #heard = false
   /** The server that the call goes to, once that is known. */
   server: string | undefined
   screen: AnswerScreen | undefined
@@ -112,6 +147,22 @@ export class Flow implements Call {
     return this.#settled
   }
 
+  /** The client has got something that belongs to the call. */
+  get wasHeard(): boolean {
+    return this.#heard
+  }
+
+  /** Sends the call to its server. */
+  dispatch(): void {
+    const { route } = this
+    if (route === undefined) return
+    const carrier = route.carriers.carrierFor(this)
+    this.carrier = carrier
+    route.memory?.remember(route.server, this.method, this.message.params)
+    this.observed?.sent(route.server, route.target)
+    carrier.send(this)
+  }
+
   /** Records the intent, then lets the call go on. `server` and `target` are what the route has found. */
   begin(server: string | undefined, target: string | undefined, proceed: () => void): void {
     const begun = this.#trail.begin(this.#intent(server, target))
@@ -141,7 +192,9 @@ export class Flow implements Call {
   }
 
   interim(message: Buffer): void {
-    if (!this.#settled) this.#reply.interim(message)
+    if (this.#settled) return
+    this.#heard = true
+    this.#reply.interim(message)
   }
 
   pause(retryMs: number | undefined): void {
@@ -151,6 +204,7 @@ export class Flow implements Call {
   final(response: Buffer, scan: MessageScan, status: number): void {
     if (this.#settled) return
     this.observed?.answered(response, scan)
+    this.answered = true
     if (this.screen === undefined) {
       this.#answered(response, scan, status)
       return
@@ -215,6 +269,8 @@ export class Flow implements Call {
   }
 
   fail(error: unknown): void {
+    if (!this.#settled && this.guard?.takesOver(this, error) === true) return
+    if (SallyportError.isInstance(error)) this.failure = error
     if (this.#settle()) {
       const { status, ...shown } = errorOnWire(error)
       const response = errorMessage(this.idText, shown)
@@ -250,6 +306,7 @@ export class Flow implements Call {
   #settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
+    this.guard?.settled(this)
     for (const keeper of this.#keepers) keeper.settled(this)
     return true
   }

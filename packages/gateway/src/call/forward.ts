@@ -4,21 +4,18 @@ import { isRecord, parseJson } from '../wire/client-message.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { repeatedMember } from '../wire/repeated-member.ts'
 import { type Edit, splice } from '../wire/splice.ts'
-import type { Carrier } from './call.ts'
-import type { Flow } from './flow.ts'
+import type { Flow, FlowRoute } from './flow.ts'
 import { isJsonObject, runRequestPhase } from './interceptor-phases.ts'
 import { replaceParams } from './rewrite-params.ts'
 
-export interface Route {
-  readonly server: string
-  /** Name or URI as the server knows it. */
-  readonly target: string | undefined
+export interface Route extends FlowRoute {
   readonly edits: readonly Edit[]
-  readonly carrier: Carrier
-  /** Remembers what the server keeps for it, once the request goes out. */
-  readonly memory?: {
-    remember(server: string, method: string, params: Readonly<Record<string, unknown>>): void
-  }
+  readonly guard: SendingGuard
+}
+
+/** Lets calls through to a server, in its own time. */
+export interface SendingGuard {
+  send(flow: Flow): void
 }
 
 /** Who has a say on the way from a route to a server. */
@@ -46,10 +43,8 @@ function pass(flow: Flow, route: Route, passage: Passage, byArguments: boolean):
 }
 
 function send(flow: Flow, route: Route): void {
-  route.memory?.remember(route.server, flow.method, flow.message.params)
-  flow.carrier = route.carrier
-  flow.observed?.sent(route.server, route.target)
-  route.carrier.send(flow)
+  flow.route = route
+  route.guard.send(flow)
 }
 
 function intercept(flow: Flow, route: Route, { interceptors, gates }: Passage, byArguments: boolean): void {

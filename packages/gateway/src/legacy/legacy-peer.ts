@@ -1,6 +1,8 @@
 import { isStdioServer, type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
-import type { Call } from '../call/call.ts'
+import type { Call, Carrier, CarrierSource } from '../call/call.ts'
 import { InternalCall } from '../call/internal-call.ts'
+import { BlamelessError } from '../upstream/blameless-error.ts'
+import { notSent } from '../upstream/not-sent.ts'
 import type { LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
@@ -24,7 +26,7 @@ export interface PeerHost {
  * One client's session with one server. It outlives the server's: when the server forgot the session or its
  * process ended, the handshake is made again with what the client said, and calls that had not run are sent then.
  */
-export class LegacyPeer {
+export class LegacyPeer implements Carrier, CarrierSource {
   readonly upstream: Upstream
   readonly #host: PeerHost
   readonly #queue: Call[] = []
@@ -82,6 +84,11 @@ export class LegacyPeer {
     })
   }
 
+  /** It outlives the server's processes and sessions, so it is the same for every call. */
+  carrierFor(): this {
+    return this
+  }
+
   /** Takes over a session that another process opened. */
   resume(sessionId: string | undefined): void {
     const { protocolVersion } = this.#host
@@ -121,7 +128,7 @@ export class LegacyPeer {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#transport?.close(keepSession)
-    this.#failQueue(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+    this.#failQueue(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
   }
 
   #sessionLost(call: Call | undefined): void {
@@ -180,7 +187,7 @@ export class LegacyPeer {
           ? new UpstreamError('ERR_UPSTREAM_ERA', this.name, `refused to initialize: ${refused}`, {
               retrySafe: true,
             })
-          : answer,
+          : notSent(answer),
       )
     })
     this.#openTransport(call)?.initialize(call)
@@ -223,7 +230,7 @@ export class LegacyPeer {
     if (isCurrent) this.#sessionLost(call)
     else if (call === undefined) return
     else if (this.#state === 'closed')
-      call.fail(new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
+      call.fail(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.name, 'the session was closed'))
     else this.#resend(call)
   }
 

@@ -16,6 +16,8 @@ export interface DuplexChannelOptions {
   readonly garbage: (text: string) => void
   readonly timeoutMs: number
   readonly now: () => number
+  /** Nothing but timeouts came of the last calls: whoever is at the other end does not answer any more. */
+  readonly stuck?: { readonly afterTimeouts: number; readonly tell: () => void }
   /** HTTP status that a response has where the front is HTTP (default 200). */
   readonly status?: (response: Buffer, scan: MessageScan) => number
 }
@@ -35,6 +37,9 @@ export class DuplexChannel {
   readonly #calls = new Map<number, OpenCall>()
   readonly #numbers = new Map<Call, number>()
   #next = 1
+  #hasServed = false
+  /** Calls in a row that got no answer in time. */
+  #timeouts = 0
 
   constructor(options: DuplexChannelOptions) {
     this.#options = options
@@ -51,6 +56,11 @@ export class DuplexChannel {
 
   get openCount(): number {
     return this.#calls.size
+  }
+
+  /** Something was answered beside the questions with which every connection begins. */
+  get hasServed(): boolean {
+    return this.#hasServed
   }
 
   send(call: Call, timeoutMs = this.#options.timeoutMs): void {
@@ -75,7 +85,8 @@ export class DuplexChannel {
   /** The call is over for its caller; the server is told. */
   cancel(call: Call, reason: string | undefined): void {
     const requestId = this.#forget(call)
-    if (requestId === undefined) return
+    // "initialize" is never cancelled (2025-11-25 basic/utilities/cancellation)
+    if (requestId === undefined || call.method === 'initialize') return
     const params = { requestId, ...(reason !== undefined && { reason }) }
     this.#options.write(notificationMessage('notifications/cancelled', params))
   }
@@ -104,8 +115,11 @@ export class DuplexChannel {
     for (const { call, deadline } of this.#calls.values()) {
       if (deadline > now) continue
       this.cancel(call, 'timeout')
+      this.#timeouts++
       call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.#options.server, 'did not answer in time'))
     }
+    const { stuck } = this.#options
+    if (stuck !== undefined && this.#timeouts >= stuck.afterTimeouts) stuck.tell()
   }
 
   /** The stream is gone. */
@@ -131,6 +145,9 @@ export class DuplexChannel {
     const open = this.#find(message, scan.idStart, scan.idEnd)
     // late answers to calls that were cancelled or timed out end here
     if (open === undefined) return
+    this.#timeouts = 0
+    const { method } = open.call
+    if (method !== 'initialize' && method !== 'server/discover') this.#hasServed = true
     this.#forget(open.call)
     const edits: Edit[] = [[scan.idStart, scan.idEnd, open.call.idText]]
     if (scan.subscriptionStart >= 0)
@@ -141,6 +158,7 @@ export class DuplexChannel {
   #progress(message: Buffer, scan: MessageScan): void {
     const open = this.#find(message, scan.progressStart, scan.progressEnd)
     if (open?.token === undefined) return
+    this.#timeouts = 0
     if (open.deadline !== Number.POSITIVE_INFINITY)
       open.deadline = this.#options.now() + this.#options.timeoutMs
     const restored = splice(message, [scan.progressStart, scan.progressEnd, open.token])

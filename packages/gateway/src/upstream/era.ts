@@ -1,4 +1,4 @@
-import type { SallyportError } from '@sallyport/core'
+import { type SallyportError, UpstreamError } from '@sallyport/core'
 
 /** What a server says of itself, by `initialize` or `server/discover`. */
 export interface ServerFacts {
@@ -32,3 +32,21 @@ export function legacyFacts({ legacy, modern }: EraVerdict): ServerFacts | undef
 }
 
 export type EraAnswer = EraVerdict | SallyportError
+
+/** What the server says, or an error to whoever has waited so long; a process that takes longer to start goes on starting. */
+export async function answerWithin(
+  ms: number,
+  server: string,
+  answer: Promise<EraAnswer>,
+): Promise<EraAnswer> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<SallyportError>((resolve) => {
+    const error = new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, 'takes long to start', {
+      retrySafe: true,
+    })
+    timer = setTimeout(() => resolve(error), ms).unref()
+  })
+  const first = await Promise.race([answer, late])
+  clearTimeout(timer)
+  return first
+}

@@ -12,6 +12,7 @@ import { type Dispatcher, Pool } from 'undici'
 import { type Abortable, hasEnded } from './lingering.ts'
 import { atEndOfTurn, endOfTurn, type Write } from '../end-of-turn.ts'
 import type { Reachability } from './reachability.ts'
+import { BlamelessError } from './blameless-error.ts'
 
 export interface HttpRequest {
   readonly context: RequestContext
@@ -147,13 +148,9 @@ export class HttpClient {
 
   #withoutCredential(attempt: Attempt, cause: unknown): void {
     const options = { cause, retrySafe: true }
+    const { name } = this.#server
     attempt.fail(
-      new UpstreamError(
-        'ERR_UPSTREAM_UNAVAILABLE',
-        this.#server.name,
-        'no credential could be obtained',
-        options,
-      ),
+      new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', name, 'no credential could be obtained', options),
     )
   }
 
@@ -178,18 +175,17 @@ export class HttpClient {
     pool.dispatch(options, attempt)
   }
 
-  failure(cause: Error): UpstreamError {
+  /** @param sent the connection was there, so something of the request may have got to the server */
+  failure(cause: Error, sent: boolean): UpstreamError {
     const { name } = this.#server
     const code = 'code' in cause ? String(cause.code) : cause.name
     if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
       return new UpstreamError('ERR_UPSTREAM_TIMEOUT', name, 'did not answer in time', { cause })
     }
-    const unreached =
-      /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(code)
-    const what = unreached
-      ? `cannot be reached at ${this.#url.origin} (${code})`
-      : `broke off the connection (${code})`
-    return new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', name, what, { cause, retrySafe: unreached })
+    const what = sent
+      ? `broke off the connection (${code})`
+      : `cannot be reached at ${this.#url.origin} (${code})`
+    return new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', name, what, { cause, retrySafe: !sent })
   }
 }
 
@@ -252,7 +248,7 @@ class Attempt implements Dispatcher.DispatchHandler, Abortable, Write {
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#refused !== undefined && controller === this.#refused) return
-    const failure = this.#client.failure(error)
+    const failure = this.#client.failure(error, this.#controller !== undefined)
     if (!this.aborted) this.#client.reachability.failed(failure)
     this.fail(failure)
   }

@@ -6,6 +6,7 @@ import type { MessageScan } from '../wire/scan-message.ts'
 import type { SseEvent } from '../wire/sse-parser.ts'
 import { withCallersId } from './answer-id.ts'
 import { type HttpHeaders, oneHeader } from './http-client.ts'
+import { httpFailure, retryAfterOf } from './http-failure.ts'
 import type { LegacyTransportOwner } from './legacy-transport.ts'
 import { isEventStream, type MessageListener } from './message-reader.ts'
 
@@ -23,6 +24,8 @@ export interface CallStreamHost {
   initialized(sessionId: string | undefined): void
   negotiated(response: Buffer): void
   abort(call: Call): void
+  /** Tells the server that nobody waits for the answer any more. */
+  tellCancelled(call: Call, reason: string | undefined): void
   /** Takes the connection back if the server keeps the stream open after the response. */
   release(call: Call): void
 }
@@ -42,6 +45,7 @@ export class CallStream implements MessageListener {
   #idleResumes = 0
   #progress = false
   #streamed = false
+  #retryAfterMs: number | undefined
 
   constructor(host: CallStreamHost, call: Call, sessionId: string | undefined) {
     this.#host = host
@@ -53,6 +57,7 @@ export class CallStream implements MessageListener {
     const opening = this.call.method === 'initialize' && status < 400
     if (opening) this.#host.initialized(oneHeader(headers, 'mcp-session-id'))
     this.#streamed = isEventStream(headers)
+    this.#retryAfterMs = retryAfterOf(status, headers)
   }
 
   position(event: SseEvent): void {
@@ -85,7 +90,7 @@ export class CallStream implements MessageListener {
   end(status: number): void {
     if (!this.#host.isOpen(this.call)) return
     if (this.#isLost(status)) this.#lost()
-    else if (status !== 200) this.#fail(`answered HTTP ${status}`)
+    else if (status !== 200) this.#fault(httpFailure(this.#host.server, status, this.#retryAfterMs))
     else if (this.#lastEventId === undefined) this.#fail('ended its answer before the response')
     else if (!this.#resume(this.#lastEventId)) this.#fail('keeps ending the stream of this call')
     else this.call.pause(this.#retryMs)
@@ -96,6 +101,8 @@ export class CallStream implements MessageListener {
     // a connection that broke after an event with an id can be taken up again (2025-11-25 transports)
     const broken = error.code === 'ERR_UPSTREAM_UNAVAILABLE' && this.#lastEventId !== undefined
     if (broken && this.#resume(this.#lastEventId ?? '')) return
+    // hanging up does not end a call in this era (2025-11-25 transports, "Sending Messages to the Server")
+    if (error.code === 'ERR_UPSTREAM_TIMEOUT') this.#host.tellCancelled(this.call, 'timeout')
     this.#host.abort(this.call)
     if (this.#host.settle(this.call)) this.call.fail(error)
   }
@@ -130,8 +137,10 @@ export class CallStream implements MessageListener {
   }
 
   #fail(message: string): void {
-    if (this.#host.settle(this.call)) {
-      this.call.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#host.server, message))
-    }
+    this.#fault(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#host.server, message))
+  }
+
+  #fault(error: UpstreamError): void {
+    if (this.#host.settle(this.call)) this.call.fail(error)
   }
 }

@@ -1,9 +1,9 @@
-import { UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
 import { splice } from '../wire/splice.ts'
 import { type HttpClient, nothingToAbort } from './http-client.ts'
+import { BlamelessError } from './blameless-error.ts'
 import { CallStream, type CallStreamHost } from './legacy-call-stream.ts'
 import { type Abortable, releaseLater } from './lingering.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
@@ -62,11 +62,16 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     const request = this.#open.get(call)
     if (request === undefined) return
     this.#open.delete(call)
-    const requestId = parseJson(Buffer.from(call.idText))
-    this.notify(
-      notificationMessage('notifications/cancelled', { requestId, ...(reason !== undefined && { reason }) }),
-    )
+    this.tellCancelled(call, reason)
     request.abort()
+  }
+
+  tellCancelled(call: Call, reason: string | undefined): void {
+    // "initialize" is never cancelled (2025-11-25 basic/utilities/cancellation)
+    if (call.method === 'initialize') return
+    const requestId = parseJson(Buffer.from(call.idText))
+    const params = { requestId, ...(reason !== undefined && { reason }) }
+    this.notify(notificationMessage('notifications/cancelled', params))
   }
 
   notify(message: Buffer): void {
@@ -90,7 +95,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     this.#listeningRequest?.abort()
     // what is open in a session that was lost ends by itself: with an answer, or with the news that it has to be sent again
     if (this.#lost) return
-    const error = new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.server, 'the session was closed')
+    const error = new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.server, 'the session was closed')
     for (const [call, request] of [...this.#open]) {
       this.#open.delete(call)
       request.abort()
@@ -168,7 +173,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     const { call } = stream
     // the answer may come before `send` returns: a refusal of the credentials port does
     this.#open.set(call, nothingToAbort)
-    const answer = new MessageReader(server, maxAnswerBytes, stream)
+    const answer = new MessageReader(server, maxAnswerBytes, stream, timeoutMs)
     const request = client.send({ context: call.context, method, headers, body, timeoutMs }, answer)
     if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }

@@ -1,8 +1,10 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { SseParser } from '../wire/sse-parser.ts'
+import { BlamelessError, detailOf } from './blameless-error.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import { oneHeader } from './http-client.ts'
+import { notSent } from './not-sent.ts'
 import type { LegacyHttpTransportOptions } from './legacy-http-transport.ts'
 import type { Abortable } from './lingering.ts'
 import type { LegacyTransport } from './legacy-transport.ts'
@@ -46,7 +48,7 @@ export class LegacySseTransport implements LegacyTransport {
 
   send(call: Call): void {
     // a connection can be refused before there is anything to send
-    if (this.#failure !== undefined) call.fail(this.#failure)
+    if (this.#failure !== undefined) call.fail(notSent(this.#failure))
     else this.#channel.send(call)
   }
 
@@ -68,7 +70,8 @@ export class LegacySseTransport implements LegacyTransport {
     this.#closed = true
     clearInterval(this.#sweep)
     this.#request?.abort()
-    this.#channel.fail(this.#error('the session was closed'))
+    const { server } = this.#options
+    this.#channel.fail(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, 'the session was closed'))
   }
 
   #connect(): void {
@@ -129,7 +132,8 @@ export class LegacySseTransport implements LegacyTransport {
         },
         data() {},
         end() {},
-        fail: (error) => this.#lost(error),
+        // this message did not get there, but those before it did: it is not for all open calls that another try is safe
+        fail: (error) => this.#lost(`takes no messages any more: ${detailOf(error)}`),
       },
     )
   }

@@ -31,8 +31,8 @@ export interface LegacyTransportOwner {
   closed(error: SallyportError): void
 }
 
-/** The same owner as a plain object, to be spread where one of its methods does more. */
-export function bound(owner: LegacyTransportOwner): LegacyTransportOwner {
+/** An owner whose methods can be spread into another. */
+export function methodsOf(owner: LegacyTransportOwner): LegacyTransportOwner {
   return {
     fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
     sessionOpened: (id) => owner.sessionOpened(id),

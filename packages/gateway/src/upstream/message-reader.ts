@@ -28,10 +28,15 @@ export class MessageReader implements HttpAnswer {
   #parser: SseParser | undefined
   #chunks: Buffer[] = []
   #bytes = 0
+  readonly #timeoutMs: number
+  /** Since when a message has been under way, by the monotonic clock; 0 if none is. */
+  #begunAt = 0
   #failed = false
 
-  constructor(server: string, maxBytes: number, listener: MessageListener) {
+  /** @param timeoutMs for one message, from its first part to its last; 0 for as long as it takes */
+  constructor(server: string, maxBytes: number, listener: MessageListener, timeoutMs = 0) {
     this.#server = server
+    this.#timeoutMs = timeoutMs
     this.#maxBytes = maxBytes
     this.#listener = listener
   }
@@ -51,14 +56,33 @@ export class MessageReader implements HttpAnswer {
     if (this.#parser === undefined) {
       this.#bytes += chunk.length
       if (this.#bytes > this.#maxBytes) this.#fail(`the answer is larger than ${this.#maxBytes} bytes`)
-      else this.#chunks.push(chunk)
+      else {
+        // most answers come in one part, and need no clock
+        if (this.#chunks.length > 0) this.#checkTime()
+        this.#chunks.push(chunk)
+      }
       return
     }
     try {
       this.#parser.push(chunk)
+      if (this.#parser.isBetweenEvents) this.#begunAt = 0
+      else this.#checkTime()
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
       this.#fail(error.message)
+    }
+  }
+
+  /** A byte now and then is no sign of life: it would keep a call open for ever. */
+  #checkTime(): void {
+    if (this.#timeoutMs === 0) return
+    const now = performance.now()
+    if (this.#begunAt === 0) this.#begunAt = now
+    else if (now - this.#begunAt > this.#timeoutMs) {
+      this.#failed = true
+      this.#chunks = []
+      const message = 'did not complete its answer in time'
+      this.#listener.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.#server, message))
     }
   }
 

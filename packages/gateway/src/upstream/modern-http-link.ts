@@ -9,6 +9,8 @@ import { splice } from '../wire/splice.ts'
 import { statusForClient, withCallersId } from './answer-id.ts'
 import { type HttpClient, type HttpHeaders, nothingToAbort } from './http-client.ts'
 import { type Abortable, releaseLater } from './lingering.ts'
+import { BlamelessError } from './blameless-error.ts'
+import { httpFailure, retryAfterOf } from './http-failure.ts'
 import { isEventStream, type MessageListener, MessageReader } from './message-reader.ts'
 import { type ModernLink, type ModernNotice, timeoutOf } from './modern-link.ts'
 import type { ToolAnnotations } from './tool-annotations.ts'
@@ -81,14 +83,11 @@ export class ModernHttpLink implements ModernLink {
     ]
     if (call.headers.length > 0) headers.push(...call.headers)
     if (params !== undefined) headers.push(...params.headers)
+    const timeoutMs = timeoutOf(call, this.options.timeoutMs)
     // the answer may come before `send` returns: a refusal of the credentials port does
     this.#open.set(call, nothingToAbort)
-    const answer = new MessageReader(
-      server,
-      maxAnswerBytes,
-      new ModernCallStream(this, call, params?.anew === false),
-    )
-    const timeoutMs = timeoutOf(call, this.options.timeoutMs)
+    const stream = new ModernCallStream(this, call, params?.anew === false)
+    const answer = new MessageReader(server, maxAnswerBytes, stream, timeoutMs)
     const request = client.send({ context, method: 'POST', headers, body, timeoutMs }, answer)
     if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
@@ -113,11 +112,8 @@ export class ModernHttpLink implements ModernLink {
   }
 
   async close(): Promise<void> {
-    const error = new UpstreamError(
-      'ERR_UPSTREAM_UNAVAILABLE',
-      this.options.server,
-      'was stopped by the gateway',
-    )
+    const { server } = this.options
+    const error = new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, 'was stopped by the gateway')
     for (const [call, request] of [...this.#open]) {
       this.#open.delete(call)
       request.abort()
@@ -138,6 +134,7 @@ class ModernCallStream implements MessageListener {
   readonly #call: Call
   readonly #mayRetry: boolean
   #streamed = false
+  #retryAfterMs: number | undefined
   /** The call was sent again: what still comes here does not matter. */
   #superseded = false
 
@@ -147,8 +144,9 @@ class ModernCallStream implements MessageListener {
     this.#mayRetry = mayRetry
   }
 
-  head(_status: number, headers: HttpHeaders): void {
+  head(status: number, headers: HttpHeaders): void {
     this.#streamed = isEventStream(headers)
+    this.#retryAfterMs = retryAfterOf(status, headers)
   }
 
   message(message: Buffer, scan: MessageScan, status: number): void {
@@ -174,7 +172,8 @@ class ModernCallStream implements MessageListener {
   end(status: number): void {
     if (this.#superseded) return
     if (status === 200) this.#fail('ended its answer before the response')
-    else this.#fail(`answered HTTP ${status}`)
+    else if (this.#link.settle(this.#call))
+      this.#call.fail(httpFailure(this.#link.options.server, status, this.#retryAfterMs))
   }
 
   fail(error: SallyportError): void {

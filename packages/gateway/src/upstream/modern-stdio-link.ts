@@ -43,8 +43,11 @@ export class ModernStdioLink implements ModernLink, OwnedProcess {
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
-      onClosed: (error) => {
+      onClosed: (error, crashed) => {
         clearInterval(this.#sweep)
+        // a server of the legacy era may well end because of a question that it does not know
+        if (crashed && this.#used)
+          options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
         options.onClosed()
         this.#channel.fail(error)
         for (const call of this.#unchecked) call.fail(error)
@@ -62,6 +65,7 @@ export class ModernStdioLink implements ModernLink, OwnedProcess {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
       status: httpStatus,
     })
     this.#usedAt = now()

@@ -29,7 +29,13 @@ export interface ProbeTarget {
   /** Ways to speak the legacy era, in the order in which they are to be tried. */
   readonly legacyTransports: readonly EraVerdict['legacyTransport'][]
   readonly openLegacy: (kind: EraVerdict['legacyTransport'], owner: LegacyTransportOwner) => LegacyTransport
+  /** How long an answer is waited for before the next question is asked. */
   readonly timeoutMs: number
+  /**
+   * How long answers that are late are still taken. Longer than `timeoutMs` for processes: `npx` may have to download a
+   * server first, and to stop and start it again would never get it done.
+   */
+  readonly patienceMs: number
 }
 
 /**
@@ -37,11 +43,22 @@ export interface ProbeTarget {
  * (2026-07-28 basic/versioning, "Backward Compatibility"). No single error code decides for the legacy era.
  */
 export async function probeEra(target: ProbeTarget): Promise<EraVerdict> {
-  const modern = await probeModern(target)
-  if (modern !== undefined) {
-    const [legacyTransport = 'streamable-http'] = target.legacyTransports
-    return { at: target.now(), modern, legacy: 'untried', legacyTransport }
-  }
+  const modern = probeModern(target)
+  const first = await Promise.race([modern, wait(target.timeoutMs)])
+  if (first !== 'late') return first ?? probeEveryLegacy(target)
+  // it may still answer, or may not know the question and wait for another one: whatever comes first counts
+  const legacy = probeEveryLegacy(target)
+  const late = modern.then((verdict) => verdict ?? legacy)
+  return Promise.any([late, legacy]).catch(() => legacy)
+}
+
+/** Resolves a little after an answer in time would have. */
+async function wait(timeoutMs: number): Promise<'late'> {
+  await new Promise((resolve) => setTimeout(resolve, timeoutMs).unref())
+  return 'late'
+}
+
+async function probeEveryLegacy(target: ProbeTarget): Promise<EraVerdict> {
   let failure: SallyportError | undefined
   for (const kind of target.legacyTransports) {
     const answer = await probeLegacy(target, kind)
@@ -63,7 +80,14 @@ export async function probeEra(target: ProbeTarget): Promise<EraVerdict> {
   throw failure ?? new UpstreamError('ERR_UPSTREAM_ERA', target.server, 'there is no way to ask it')
 }
 
-async function probeModern(target: ProbeTarget): Promise<ServerFacts | undefined> {
+async function probeModern(target: ProbeTarget): Promise<EraVerdict | undefined> {
+  const modern = await askModern(target)
+  if (modern === undefined) return undefined
+  const [legacyTransport = 'streamable-http'] = target.legacyTransports
+  return { at: target.now(), modern, legacy: 'untried', legacyTransport }
+}
+
+async function askModern(target: ProbeTarget): Promise<ServerFacts | undefined> {
   const link = target.openModern()
   const params = {
     _meta: { [META_VERSION]: LATEST_MODERN, [META_CLIENT_INFO]: target.clientInfo, [META_CAPABILITIES]: {} },
@@ -125,7 +149,7 @@ function ask(
     const timer = setTimeout(() => {
       carrier.cancel(call, 'timeout')
       call.fail(late)
-    }, target.timeoutMs)
+    }, target.patienceMs)
     carrier.send(call)
   })
 }

@@ -1,4 +1,5 @@
-import { GatewayError, type Principal, principalKey, UpstreamError } from '@sallyport/core'
+import { GatewayError, type Principal, principalKey } from '@sallyport/core'
+import { BlamelessError } from './blameless-error.ts'
 
 export interface ProcessLimits {
   readonly processesPerServer: number
@@ -47,7 +48,7 @@ export class ProcessBudget {
     }
     if (!this.#makeRoom(processesPerServer, own, (entry) => entry.server === server)) {
       const message = `already runs ${processesPerServer} processes`
-      throw new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', server, message, { retrySafe: true })
+      throw new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, message, { retrySafe: true })
     }
   }
 

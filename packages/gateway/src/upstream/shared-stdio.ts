@@ -9,6 +9,7 @@ import { DuplexChannel } from './duplex-channel.ts'
 import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
+import { notSent } from './not-sent.ts'
 import { StdioChild } from './stdio-child.ts'
 import type { StdioTransportOptions } from './stdio-transport.ts'
 
@@ -43,7 +44,7 @@ export class SharedStdio implements OwnedProcess {
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
-      onClosed: (error) => this.#closed(error),
+      onClosed: (error, crashed) => this.#closed(error, crashed),
     })
     this.#channel = new DuplexChannel({
       server: server.name,
@@ -53,6 +54,7 @@ export class SharedStdio implements OwnedProcess {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
     })
     this.#sweep = setInterval(() => this.#channel.sweep(), 1_000)
     this.#sweep.unref()
@@ -141,7 +143,9 @@ export class SharedStdio implements OwnedProcess {
 
   #whenReady(call: Call, proceed: () => void): void {
     const go = () => {
-      if (this.#failure !== undefined) call.fail(this.#failure)
+      const failure = this.#failure
+      // for a member's handshake this is how the server answered it, not something that came before
+      if (failure !== undefined) call.fail(call.method === 'initialize' ? failure : notSent(failure))
       else proceed()
     }
     if (this.#initializeResult !== undefined || this.#failure !== undefined) go()
@@ -229,7 +233,8 @@ export class SharedStdio implements OwnedProcess {
     return busy.size === 1 && only !== undefined ? [only] : []
   }
 
-  #closed(error: SallyportError): void {
+  #closed(error: SallyportError, crashed: boolean): void {
+    if (crashed) this.#options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
     clearInterval(this.#sweep)
     clearTimeout(this.#idleTimer)
     this.#failure ??= error

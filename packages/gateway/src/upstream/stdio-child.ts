@@ -11,6 +11,7 @@ import { onOneLine } from '../wire/json-rpc.ts'
 import { processExited, processStarted } from '../observe/channels.ts'
 import { LineSplitter } from '../wire/line-splitter.ts'
 import type { Reachability } from './reachability.ts'
+import { BlamelessError } from './blameless-error.ts'
 
 export interface StdioChildOptions {
   readonly server: NamedServer & { readonly definition: StdioServerDefinition }
@@ -19,12 +20,14 @@ export interface StdioChildOptions {
   readonly maxLineBytes: number
   readonly reachability: Reachability
   readonly onMessage: (line: Buffer) => void
-  /** Called once, when nothing can be sent any more. */
-  readonly onClosed: (error: SallyportError) => void
+  /** Called once, when nothing can be sent any more. `crashed`: it was not the gateway that ended it. */
+  readonly onClosed: (error: SallyportError, crashed: boolean) => void
 }
 
 /** A server gets this long to end after its input was closed (spec: stdio, Shutdown). */
 const EXIT_GRACE_MS = 2_000
+/** The news that a process has ended comes soon after the end of its output. */
+const END_NEWS_MS = 500
 const LINE_FEED = Buffer.from('\n')
 
 /** One running server and its pipes. Messages written before it runs wait for it. */
@@ -73,10 +76,19 @@ export class StdioChild {
 
   /** Closes the server's input and waits for its end; kills it if it stays. */
   async close(): Promise<void> {
-    this.#end(
-      new UpstreamError('ERR_UPSTREAM_UNAVAILABLE', this.#options.server.name, 'was stopped by the gateway'),
-    )
+    const { name } = this.#options.server
+    this.#end(new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', name, 'was stopped by the gateway'), false)
     await this.#gone
+  }
+
+  /** Ends a server that does not answer any more: a new process may. */
+  giveUp(): void {
+    const { logger, server } = this.#options
+    if (this.#closed) return
+    logger.warn('server does not answer any more and is stopped', { server: server.name })
+    const error = this.#error('does not answer any more and was stopped')
+    this.#options.reachability.failed(error)
+    this.#end(error, false)
   }
 
   async #run(): Promise<void> {
@@ -108,6 +120,10 @@ export class StdioChild {
     })
     child.stdin.on('error', () => {})
     child.stdout.on('error', () => {})
+    // a server that ends closes its output first; one that only closes it will never answer again
+    child.stdout.once('end', () => {
+      setTimeout(() => this.#fail('closed its output'), END_NEWS_MS).unref()
+    })
     this.#logErrors(child)
     if (this.#closed) this.#stop(child)
     else this.#flush()
@@ -139,13 +155,13 @@ export class StdioChild {
     this.#end(error)
   }
 
-  #end(error: SallyportError): void {
+  #end(error: SallyportError, crashed = true): void {
     if (this.#closed) return
     this.#closed = true
     this.#outbox = []
     this.#abort.abort()
     if (this.#process !== undefined) this.#stop(this.#process)
-    this.#options.onClosed(error)
+    this.#options.onClosed(error, crashed)
   }
 
   #stop(child: ServerProcess): void {

@@ -3,11 +3,16 @@ import { DuplexChannel } from './duplex-channel.ts'
 import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { type ProcessStatus, processStatus } from './process-status.ts'
+import type { RestartBackoff } from './restart-backoff.ts'
 import { StdioChild, type StdioChildOptions } from './stdio-child.ts'
 
 export interface StdioTransportOptions extends Omit<StdioChildOptions, 'onMessage' | 'onClosed'> {
   readonly timeoutMs: number
   readonly now: () => number
+  /** Timeouts in a row after which a process counts as stuck. */
+  readonly stuckAfter: number
+  /** Told how the process did. */
+  readonly restarts: RestartBackoff
 }
 
 /** A child process of one session alone: whatever the server says is meant for this session. */
@@ -27,8 +32,9 @@ export class StdioTransport implements LegacyTransport, OwnedProcess {
     this.#child = new StdioChild({
       ...options,
       onMessage: (line) => this.#channel.receive(line),
-      onClosed: (error) => {
+      onClosed: (error, crashed) => {
         clearInterval(this.#sweep)
+        if (crashed) options.restarts.crashed(error, this.#child.uptimeMs, this.#channel.hasServed)
         this.#channel.fail(error)
         owner.closed(error)
       },
@@ -41,6 +47,7 @@ export class StdioTransport implements LegacyTransport, OwnedProcess {
         logger.warn('server wrote something that is no message', { server: server.name, text }),
       timeoutMs,
       now,
+      stuck: { afterTimeouts: options.stuckAfter, tell: () => this.#child.giveUp() },
     })
     this.#sweep = setInterval(() => {
       this.#channel.sweep()

@@ -14,12 +14,13 @@ import {
 } from '@sallyport/core'
 import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
-import type { EraAnswer, EraVerdict } from './era.ts'
+import type { Call, Carrier, CarrierSource } from '../call/call.ts'
+import { answerWithin, type EraAnswer, type EraVerdict } from './era.ts'
 import { HttpClient } from './http-client.ts'
 import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
-import { bound, type LegacyTransport, type LegacyTransportOwner } from './legacy-transport.ts'
+import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
 import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
@@ -28,11 +29,14 @@ import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
 import { type EraStatus, type UpstreamStatus, versionsOf } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
+import { notSent } from './not-sent.ts'
 import { probeEra } from './probe.ts'
+import { RestartBackoff } from './restart-backoff.ts'
 import type { ProcessBudget } from './process-budget.ts'
 import { SharedStdio } from './shared-stdio.ts'
 import { ToolAnnotations } from './tool-annotations.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
+import { UpstreamGuard } from './upstream-guard.ts'
 
 export interface UpstreamEnvironment {
   readonly runtime: ServerRuntime
@@ -67,9 +71,11 @@ const FAILURE_MS = 1_000
 const GOODBYE_MS = 500
 
 /** One MCP server behind the gateway, and everything that is open towards it. */
-export class Upstream {
+export class Upstream implements CarrierSource {
   readonly name: string
   readonly definition: ServerDefinition
+  readonly guard: UpstreamGuard
+  readonly #restarts: RestartBackoff
   readonly #environment: UpstreamEnvironment
   readonly #kind: Kind
   readonly #reachability: Reachability
@@ -90,7 +96,10 @@ export class Upstream {
     this.#environment = environment
     this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
-    const { logger, now, credentials, limits, clientInfo } = environment
+    const { limits, logger, now, credentials, clientInfo } = environment
+    this.guard = new UpstreamGuard({ server: name, limits, retry: definition.retry, logger, now })
+    const { restartMs: firstMs, longestRestartMs: longestMs } = limits
+    this.#restarts = new RestartBackoff({ server: name, firstMs, longestMs, logger, now })
     this.#annotations = new ToolAnnotations({
       server: name,
       perPrincipal: credentials !== undefined,
@@ -132,7 +141,8 @@ export class Upstream {
    * @param anew it gave reason to believe that it is another server now
    */
   era(context = this.#ownContext(), anew = false): Promise<EraAnswer> {
-    const { now } = this.#environment
+    const { now, limits } = this.#environment
+    const { probeMs } = limits
     const known = this.#verdict
     if (!anew && known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
       return Promise.resolve(known)
@@ -140,9 +150,10 @@ export class Upstream {
     const failure = this.#failures.get(key)
     if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
     const asking = this.#asking.get(key)
-    if (asking !== undefined) return asking.answer
-    const answer = this.#probe(context).then((found) => {
+    if (asking !== undefined) return answerWithin(probeMs * 3, this.name, asking.answer)
+    const answer = this.#probe(context).then((answered) => {
       this.#asking.delete(key)
+      const found = SallyportError.isInstance(answered) ? notSent(answered, FAILURE_MS) : answered
       if (SallyportError.isInstance(found)) {
         // a consent may be given at any moment, and the person who gave it tries again at once
         const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
@@ -158,7 +169,7 @@ export class Upstream {
       return found
     })
     this.#asking.set(key, { answer, since: performance.now() })
-    return answer
+    return answerWithin(probeMs * 3, this.name, answer)
   }
 
   status(): UpstreamStatus {
@@ -171,7 +182,7 @@ export class Upstream {
       reachable,
       lastError,
       era: this.#eraStatus(),
-      breaker: undefined,
+      breaker: this.guard.breaker.state,
       processes: this.#processes(),
       http: kind.of === 'http' ? kind.client.load : undefined,
     }
@@ -186,6 +197,11 @@ export class Upstream {
   /** The last attempt to ask failed, so another one is not worth waiting for. */
   hasFailed(context: RequestContext): boolean {
     return this.#failures.has(this.#askerKey(context))
+  }
+
+  /** How a call of the modern era gets to the server now. */
+  carrierFor(call: Call): Carrier {
+    return this.modern(call.context.principal)
   }
 
   /** @param isProbe asking a server what it speaks is everybody's business, and not refused to one caller */
@@ -274,8 +290,9 @@ export class Upstream {
     if (opening.answersQuestions || sharing === 'session') {
       const { processes } = this.#environment
       if (!isProbe) processes.admit(this.name, context.principal)
+      this.#mayStart()
       const transport = new StdioTransport(this.#stdioOptions(server), {
-        ...bound(owner),
+        ...methodsOf(owner),
         closed: (error) => {
           this.#exclusive.delete(transport)
           processes.remove(transport)
@@ -290,6 +307,7 @@ export class Upstream {
     let shared = this.#shared.get(key)
     if (shared === undefined) {
       if (sharing === 'principal' && !isProbe) this.#environment.processes.admit(this.name, context.principal)
+      this.#mayStart()
       const opened: SharedStdio = new SharedStdio({
         ...this.#stdioOptions(server),
         context,
@@ -309,6 +327,11 @@ export class Upstream {
       shared = opened
     }
     return shared.join(owner)
+  }
+
+  #mayStart(): void {
+    const { refusal } = this.#restarts
+    if (refusal !== undefined) throw refusal
   }
 
   #legacyHttp(
@@ -340,6 +363,7 @@ export class Upstream {
       const { processes } = this.#environment
       const isOwned = (kind.server.definition.sharing ?? 'tenant') !== 'tenant'
       if (isOwned && !isProbe) processes.admit(this.name, principal)
+      this.#mayStart()
       const link: ModernStdioLink = new ModernStdioLink({
         ...this.#stdioOptions(kind.server),
         notice,
@@ -379,6 +403,7 @@ export class Upstream {
         clientInfo,
         now,
         timeoutMs: limits.probeMs,
+        patienceMs: this.#kind.of === 'http' ? limits.probeMs : limits.probeMs + this.#timeoutMs,
         openModern: () => this.modern(principal, true),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
@@ -435,9 +460,17 @@ export class Upstream {
 
   #stdioOptions(server: NamedServer & { readonly definition: StdioServerDefinition }): StdioTransportOptions {
     const { runtime, logger, limits, now } = this.#environment
-    const reachability = this.#reachability
-    const maxLineBytes = limits.answerBytes
-    return { server, runtime, logger, maxLineBytes, reachability, timeoutMs: this.#timeoutMs, now }
+    return {
+      server,
+      runtime,
+      logger,
+      maxLineBytes: limits.answerBytes,
+      reachability: this.#reachability,
+      timeoutMs: this.#timeoutMs,
+      now,
+      restarts: this.#restarts,
+      stuckAfter: limits.breakerFailures,
+    }
   }
 
   #httpClient(server: NamedServer & { readonly definition: HttpServerDefinition }): HttpClient {

@@ -1,4 +1,4 @@
-import { type ErrorCode, SallyportError, GatewayError } from '@sallyport/core'
+import { type ErrorCode, GatewayError, SallyportError, type UpstreamError } from '@sallyport/core'
 import { RpcCode } from './protocol.ts'
 
 /** How an error of ours is shown to an MCP client. The only place where our codes meet the wire. */
@@ -43,5 +43,12 @@ export function errorOnWire(error: unknown): WireError {
 
 function factsOf(error: SallyportError): Readonly<Record<string, unknown>> {
   if (error instanceof GatewayError && error.data !== undefined) return error.data
-  return 'retrySafe' in error ? { retrySafe: error.retrySafe } : {}
+  if (!isUpstreamError(error)) return {}
+  const { retrySafe, retryAfterMs } = error
+  return retryAfterMs === undefined ? { retrySafe } : { retrySafe, retryAfterMs }
+}
+
+/** Also one that another installed copy of the package made. */
+function isUpstreamError(error: SallyportError): error is UpstreamError {
+  return 'retrySafe' in error
 }

@@ -52,6 +52,11 @@ export class SseParser {
     this.#maxEventBytes = maxEventBytes
   }
 
+  /** Nothing of an event has come since the last one; comments do not count. */
+  get isBetweenEvents(): boolean {
+    return this.#restBytes === 0 && this.#data.length === 0
+  }
+
   push(chunk: Buffer): void {
     if (chunk.length === 0) return
     let next = chunk

@@ -129,7 +129,8 @@ export async function startPlanned(): Promise<PlannedServers> {
   const legacyServer = await startHandmade({ era: 'legacy', handle: act })
   const running = await startGateway({
     servers: { m: { url: modernServer.url }, l: { url: legacyServer.url } },
-    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000 },
+    // servers that do nothing but fail would be left alone
+    limits: { answerBytes: 1024 * 1024, pageItems: 10, listMs: 2_000, breakerFailures: 1_000_000 },
   })
   await running.gateway.ready()
   let counter = 0
