@@ -25,6 +25,7 @@ import { forward, type Passage } from './call/forward.ts'
 import { requestTarget } from './call/request-target.ts'
 import type { Reply } from './call/reply.ts'
 import { endOfTurn } from './end-of-turn.ts'
+import { ShortLivedMap } from './short-lived-map.ts'
 import { HostCheck } from './front/host-check.ts'
 import { SlowClients } from './front/slow-clients.ts'
 import { headerOf, type HttpExchange } from './front/http-exchange.ts'
@@ -62,7 +63,7 @@ export class GatewayCore implements FlowKeeper {
   readonly budget: CallBudget
   readonly slowClients: SlowClients
   readonly replay: ReplayBudget
-  readonly openFlows = new Set<Flow>()
+  readonly openFlows = new ShortLivedMap<Flow, true>()
   draining = false
   closed = false
   readonly #origin: string | undefined
@@ -192,7 +193,7 @@ export class GatewayCore implements FlowKeeper {
 
   flow(message: RpcMessage, context: RequestContext, reply: Reply, headers: readonly string[]): Flow {
     const flow = new Flow(message, context, reply, this.trail, this.interceptors, headers)
-    this.openFlows.add(flow)
+    this.openFlows.set(flow, true)
     flow.keptBy(this)
     if (callsAreObserved()) flow.observed = new ObservedCall(flow, this.upstreams)
     return flow
@@ -282,7 +283,10 @@ export class GatewayCore implements FlowKeeper {
   /** Closes servers that were replaced, once the calls that began before that have ended. */
   sweepRetired(): void {
     const oldest = Math.min(
-      ...[...this.openFlows].filter((flow) => !flow.endless).map((flow) => flow.startedAt),
+      ...this.openFlows
+        .keys()
+        .filter((flow) => !flow.endless)
+        .map((flow) => flow.startedAt),
     )
     this.upstreams.sweepRetired(oldest)
   }
@@ -290,14 +294,14 @@ export class GatewayCore implements FlowKeeper {
   async close(deadlineMs: number): Promise<void> {
     this.draining = true
     this.listeners.close()
-    for (const flow of [...this.openFlows]) if (flow.endless) endSubscription(flow)
+    for (const flow of this.openFlows.keys()) if (flow.endless) endSubscription(flow)
     const deadline = Date.now() + deadlineMs
-    const waiting = () => [...this.openFlows].some((flow) => !flow.endless)
+    const waiting = () => this.openFlows.keys().some((flow) => !flow.endless)
     while (waiting() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
     const late = new GatewayError('ERR_SHUTTING_DOWN', 'the gateway was shut down before the answer came', {
       data: { retrySafe: false },
     })
-    for (const flow of [...this.openFlows]) {
+    for (const flow of this.openFlows.keys()) {
       flow.carrier?.cancel(flow, 'the gateway is shutting down')
       flow.fail(late)
     }
@@ -332,7 +336,7 @@ export class GatewayCore implements FlowKeeper {
 
   /** What callers see is not what they saw. Subscriptions end, so that they begin again with what is allowed now. */
   #policyChanged(): void {
-    for (const flow of [...this.openFlows]) if (flow.endless) endSubscription(flow)
+    for (const flow of this.openFlows.keys()) if (flow.endless) endSubscription(flow)
     this.#listChanges.announceAll()
   }
 

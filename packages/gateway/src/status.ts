@@ -33,7 +33,7 @@ export interface SessionsStatus {
 }
 
 export function statusOf(core: GatewayCore): GatewayStatus {
-  const subscriptions = [...core.openFlows].filter((flow) => flow.endless).length
+  const subscriptions = core.openFlows.keys().filter((flow) => flow.endless).length
   return {
     version,
     at: core.trail.now(),

@@ -13,6 +13,7 @@ import { InternalCall } from '../call/internal-call.ts'
 import type { ObservedSession } from '../observe/observed-session.ts'
 import type { ServerMessageScreen } from '../policy/server-message-screen.ts'
 import { legacyFacts } from '../upstream/era.ts'
+import { ShortLivedMap } from '../short-lived-map.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import {
   cancelledKey,
@@ -102,7 +103,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   readonly #shared: SessionSurroundings
   readonly #outlet: ((message: Buffer) => void) | undefined
   readonly #peers = new Map<string, LegacyPeer>()
-  readonly #flows = new Map<RpcId, Flow>()
+  readonly #flows = new ShortLivedMap<RpcId, Flow>()
   #upstreamSessions: Readonly<Record<string, string>> = NO_SESSIONS
   readonly #replaced: LegacyPeer[] = []
   readonly #kept = new Map<string, KeptState>()
@@ -367,7 +368,7 @@ export class LegacySession implements PeerHost, FlowKeeper {
   close(keepUpstreamSessions = false): void {
     if (this.#closed) return
     this.#closed = true
-    for (const flow of [...this.#flows.values()]) flow.cancel('the session ended')
+    for (const flow of this.#flows.values()) flow.cancel('the session ended')
     for (const peer of [...this.#peers.values(), ...this.#replaced]) peer.close(keepUpstreamSessions)
     this.#peers.clear()
     this.#questions?.clear()

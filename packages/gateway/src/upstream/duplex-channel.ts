@@ -1,3 +1,4 @@
+import { ShortLivedMap } from '../short-lived-map.ts'
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
@@ -34,8 +35,8 @@ interface OpenCall {
  */
 export class DuplexChannel {
   readonly #options: DuplexChannelOptions
-  readonly #calls = new Map<number, OpenCall>()
-  readonly #numbers = new Map<Call, number>()
+  readonly #calls = new ShortLivedMap<number, OpenCall>()
+  readonly #numbers = new ShortLivedMap<Call, number>()
   #next = 1
   #hasServed = false
   /** Calls in a row that got no answer in time. */
@@ -45,7 +46,7 @@ export class DuplexChannel {
     this.#options = options
   }
 
-  get openCalls(): Iterable<Call> {
+  get openCalls(): readonly Call[] {
     return this.#numbers.keys()
   }
 
@@ -124,7 +125,7 @@ export class DuplexChannel {
 
   /** The stream is gone. */
   fail(error: SallyportError): void {
-    const calls = [...this.#numbers.keys()]
+    const calls = this.#numbers.keys()
     this.#numbers.clear()
     this.#calls.clear()
     for (const call of calls) call.fail(error)

@@ -1,4 +1,5 @@
 import type { Call } from '../call/call.ts'
+import { ShortLivedMap } from '../short-lived-map.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
 import { splice } from '../wire/splice.ts'
@@ -31,7 +32,7 @@ const LONGEST_RETRY_MS = 30_000
 export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   readonly speaksUnasked = false
   readonly #options: LegacyHttpTransportOptions
-  readonly #open = new Map<Call, Abortable>()
+  readonly #open = new ShortLivedMap<Call, Abortable>()
   #sessionId: string | undefined
   #protocolVersion: string | undefined
   #closed = false
@@ -96,7 +97,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     // what is open in a session that was lost ends by itself: with an answer, or with the news that it has to be sent again
     if (this.#lost) return
     const error = new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', this.server, 'the session was closed')
-    for (const [call, request] of [...this.#open]) {
+    for (const [call, request] of this.#open.entries()) {
       this.#open.delete(call)
       request.abort()
       call.fail(error)

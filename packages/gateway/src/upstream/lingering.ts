@@ -1,3 +1,5 @@
+import { ShortLivedMap } from '../short-lived-map.ts'
+
 /** A request that can be taken back. */
 export interface Abortable {
   abort(): void
@@ -6,8 +8,8 @@ export interface Abortable {
 /** A server has this long to end an event stream after the response; then the connection is taken from it. */
 const LINGER_MS = 1_000
 
-/** In the order in which they were answered. */
-const answered = new Map<Abortable, number>()
+/** When they were answered. */
+const answered = new ShortLivedMap<Abortable, number>()
 let timer: NodeJS.Timeout | undefined
 
 /**
@@ -28,13 +30,10 @@ export function hasEnded(request: Abortable): void {
 function sweep(): void {
   timer = undefined
   const now = performance.now()
-  for (const [request, since] of answered) {
-    const leftMs = since + LINGER_MS - now
-    if (leftMs > 0) {
-      timer = setTimeout(sweep, leftMs).unref()
-      return
-    }
+  for (const [request, since] of answered.entries()) {
+    if (since + LINGER_MS > now) continue
     answered.delete(request)
     request.abort()
   }
+  if (answered.size > 0) timer = setTimeout(sweep, LINGER_MS / 4).unref()
 }

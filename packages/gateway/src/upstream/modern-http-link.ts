@@ -1,6 +1,7 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import { envelopeOf } from '../aggregate/envelope.ts'
+import { ShortLivedMap } from '../short-lived-map.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { paramHeadersFor } from '../wire/param-headers.ts'
 import { LATEST_MODERN, RpcCode } from '../wire/protocol.ts'
@@ -27,7 +28,7 @@ export interface ModernHttpLinkOptions {
 /** Streamable HTTP of 2026-07-28, as a client: one POST for each call, and hanging up is how a call is cancelled. */
 export class ModernHttpLink implements ModernLink {
   readonly options: ModernHttpLinkOptions
-  readonly #open = new Map<Call, Abortable>()
+  readonly #open = new ShortLivedMap<Call, Abortable>()
 
   constructor(options: ModernHttpLinkOptions) {
     this.options = options
@@ -114,7 +115,7 @@ export class ModernHttpLink implements ModernLink {
   async close(): Promise<void> {
     const { server } = this.options
     const error = new BlamelessError('ERR_UPSTREAM_UNAVAILABLE', server, 'was stopped by the gateway')
-    for (const [call, request] of [...this.#open]) {
+    for (const [call, request] of this.#open.entries()) {
       this.#open.delete(call)
       request.abort()
       call.fail(error)

@@ -143,7 +143,7 @@ export class ModernStdioLink implements ModernLink, OwnedProcess {
   #loggingCall(message: Buffer, scan: MessageScan): Call | undefined {
     if (message.toString('latin1', scan.methodStart, scan.methodEnd) !== '"notifications/message"')
       return undefined
-    const [first, ...others] = [...this.#channel.openCalls].filter(asksForLogs)
+    const [first, ...others] = this.#channel.openCalls.filter(asksForLogs)
     const session = first?.context.sessionId
     const isAlone = others.every(({ context }) => session !== undefined && context.sessionId === session)
     return isAlone ? first : undefined

@@ -71,7 +71,7 @@ export class SharedStdio implements OwnedProcess {
   leave(member: SharedStdioTransport): void {
     this.#members.delete(member)
     for (const uri of [...member.subscriptions]) this.#unsubscribe(member, uri)
-    for (const call of [...this.#channel.openCalls]) {
+    for (const call of this.#channel.openCalls) {
       if (this.#owners.get(call) === member) this.#channel.cancel(call, 'the session ended')
     }
     if (this.#members.size > 0) return
@@ -227,7 +227,7 @@ export class SharedStdio implements OwnedProcess {
       const uri: unknown = parseJson(message.subarray(scan.uriStart, scan.uriEnd))
       return [...this.#members].filter((member) => typeof uri === 'string' && member.subscriptions.has(uri))
     }
-    const busy = new Set([...this.#channel.openCalls].map((call) => this.#owners.get(call)))
+    const busy = new Set(this.#channel.openCalls.map((call) => this.#owners.get(call)))
     if (busy.size === 0 && this.#members.size === 1) return this.#members
     const [only] = busy
     return busy.size === 1 && only !== undefined ? [only] : []
