@@ -79,7 +79,8 @@ function direct(era: Era): ServerCell {
 function gateway(front: Era, upstream: Era, transport: 'http' | 'stdio'): ServerCell {
   // a stream that is let go of and polled for does not exist in the modern era (2026-07-28 streamable-http)
   const ofLegacy = upstream === 'legacy' ? [polling] : []
-  const overHttp = front === 'legacy' ? ofLegacy : [headerValidation, parameterHeaders]
+  const ofModern = upstream === 'modern' ? [parameterHeaders] : []
+  const overHttp = front === 'legacy' ? ofLegacy : [headerValidation, ...ofModern]
   return {
     kind: 'server',
     id: `${front}-${upstream}-${transport}`,
@@ -91,7 +92,7 @@ function gateway(front: Era, upstream: Era, transport: 'http' | 'stdio'): Server
     upstreamEra: upstream,
     // for a modern server on stdio the gateway compares the headers in its place
     alsoRequired: transport === 'http' || (front === 'modern' && upstream === 'modern') ? overHttp : [],
-    planned: front === 'modern' && upstream === 'legacy',
+    planned: false,
   }
 }
 

@@ -24,8 +24,6 @@ export interface ClientKind {
   readonly cites: RequirementId
   /** Era that it ends up with in front of servers that speak both. */
   readonly prefers: 'legacy' | 'modern'
-  /** Falls back when there is no other way. */
-  readonly canSpeakLegacy: boolean
   /** Every call is a process of its own: tests ask for less. */
   readonly isCommand: boolean
   connect(place: Place): Promise<ConnectedClient>
@@ -41,7 +39,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'SDK v1',
     cites: 'client-sdk-v1',
     prefers: 'legacy',
-    canSpeakLegacy: true,
     connect: connectV1,
   },
   {
@@ -49,7 +46,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'SDK v2, legacy',
     cites: 'client-sdk-v2-legacy',
     prefers: 'legacy',
-    canSpeakLegacy: true,
     connect: (place) => connectV2(place, 'legacy'),
   },
   {
@@ -57,7 +53,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'SDK v2, auto',
     cites: 'client-sdk-v2-auto',
     prefers: 'modern',
-    canSpeakLegacy: true,
     connect: (place) => connectV2(place, 'auto'),
   },
   {
@@ -65,7 +60,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'SDK v2, modern',
     cites: 'client-sdk-v2-modern',
     prefers: 'modern',
-    canSpeakLegacy: false,
     connect: (place) => connectV2(place, { pin: '2026-07-28' }),
   },
   {
@@ -73,7 +67,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'Inspector, legacy',
     cites: 'client-inspector-legacy',
     prefers: 'legacy',
-    canSpeakLegacy: true,
     connect: (place) => inspectorAt(place, 'legacy'),
   },
   {
@@ -81,7 +74,6 @@ export const clientKinds: readonly ClientKind[] = [
     name: 'Inspector, auto',
     cites: 'client-inspector-auto',
     prefers: 'modern',
-    canSpeakLegacy: true,
     connect: (place) => inspectorAt(place, 'auto'),
   },
 ]

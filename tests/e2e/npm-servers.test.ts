@@ -15,9 +15,8 @@ import { gatewayArguments, type HttpGateway, startHttpGateway } from './gateway-
 import { npmEntry } from './servers.ts'
 
 const info = { name: 'sallyport-e2e', version: '1.0.0' }
-const libraries = clientKinds.filter(({ isCommand, canSpeakLegacy }) => !isCommand && canSpeakLegacy)
+const libraries = clientKinds.filter(({ isCommand }) => !isCommand)
 const probing = clientKinds.filter(({ name }) => name.endsWith('auto'))
-const modernOnly = clientKinds.filter(({ canSpeakLegacy }) => !canSpeakLegacy)
 
 let folder: string
 let gateway: HttpGateway
@@ -44,10 +43,10 @@ afterAll(async () => {
 
 describe.concurrent('servers from npm behind one endpoint', { timeout: 60_000 }, () => {
   it.for(libraries)(
-    '$name uses them all, in the era they speak [npm-servers, era-fallback]',
+    '$name uses them all, in the era that it prefers [npm-servers, era-preferred]',
     async (kind, { onTestFinished }) => {
       const client = await connect(onTestFinished, kind, { url: gateway.url })
-      expect(client.era).toBe('legacy')
+      expect(client.era).toBe(kind.prefers)
       const offered = ['everything__echo', 'files__list_directory', 'memory__read_graph']
       expect(await client.toolNames()).toEqual(expect.arrayContaining(offered))
       expect(await client.callTool('everything__get-sum', { a: 40, b: 2 })).toContain('42')
@@ -59,7 +58,7 @@ describe.concurrent('servers from npm behind one endpoint', { timeout: 60_000 },
   )
 
   it.for(probing)(
-    '$name falls back, over HTTP and stdio [npm-servers, era-fallback]',
+    '$name uses them over HTTP and stdio [npm-servers, era-translated]',
     async (kind, { onTestFinished }) => {
       const overHttp = await connect(onTestFinished, kind, { url: gateway.url })
       const args = gatewayArguments(gateway.config.path, '--stdio', '--server', 'files')
@@ -71,14 +70,6 @@ describe.concurrent('servers from npm behind one endpoint', { timeout: 60_000 },
       ])
       expect(names).toContain('everything__echo')
       expect(note).toBe('a note')
-    },
-  )
-
-  it.for(modernOnly)(
-    '$name hears which versions there are [era-refused]',
-    async (kind, { onTestFinished }) => {
-      const call = connect(onTestFinished, kind, { url: gateway.url }).then((client) => client.toolNames())
-      await expect(call).rejects.toThrow(/2025-11-25|only speak protocol versions with initialize/)
     },
   )
 

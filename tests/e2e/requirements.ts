@@ -30,20 +30,17 @@ export const requirements = {
 
   // Eras
   'era-preferred': {
-    behaviour: 'a client that probes gets the modern era when every server speaks it',
+    behaviour: 'a client that probes gets the modern era, whatever the servers speak',
     source: `${modernSpec}/basic/versioning`,
   },
-  'era-fallback': {
-    behaviour: 'a client that probes falls back by itself when a server behind the endpoint is legacy only',
-    source: `${modernSpec}/basic/versioning#backward-compatibility`,
+  'era-translated': {
+    behaviour:
+      'a client of the modern era uses servers that only speak the legacy one, and answers their questions',
+    source: `${modernSpec}/basic/patterns/mrtr`,
   },
   'era-per-server': {
     behaviour: 'on its own path a server is spoken to in its own era, whatever the others speak',
     source: `${modernSpec}/basic/versioning#backward-compatibility`,
-  },
-  'era-refused': {
-    behaviour: 'a client that speaks the modern era only is told which versions there are',
-    source: `${modernSpec}/basic/versioning#protocol-version-negotiation`,
   },
   'era-legacy-on-modern': {
     behaviour:

@@ -11,7 +11,7 @@ import { createMemoryMcpSessionStore } from '@sallyport/core/memory'
 import { Aggregator } from './aggregate/aggregator.ts'
 import { Catalog } from './aggregate/catalog.ts'
 import { CursorSeal } from './aggregate/cursor.ts'
-import { discoverResult, refusedForLegacy, refuseEra, settled } from './aggregate/introduction.ts'
+import { discoverResult, settled } from './aggregate/introduction.ts'
 import { Listeners } from './aggregate/listen.ts'
 import { Toolset } from './aggregate/toolset.ts'
 import { Views } from './aggregate/views.ts'
@@ -38,8 +38,8 @@ import { SessionTable } from './legacy/session-table.ts'
 import { Access } from './policy/access.ts'
 import { createChildProcessRuntime } from './runtime/child-process-runtime.ts'
 import { callsAreObserved, ObservedCall } from './observe/observed-call.ts'
-import type { EraVerdict } from './upstream/era.ts'
 import { ProcessBudget } from './upstream/process-budget.ts'
+import { ParkedCalls } from './translate/modern-on-legacy/parked-calls.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
 import { parseJson, type RpcMessage } from './wire/client-message.ts'
@@ -108,13 +108,16 @@ export class GatewayCore implements FlowKeeper {
       limits: this.limits,
       processes: new ProcessBudget(this.limits),
       clientInfo: this.serverInfo,
+      asked: (message, scan, call, server) =>
+        this.audit.fromServer('request', call.context, server, message, scan),
+      parking: new ParkedCalls({
+        now,
+        maxCalls: this.limits.parkedCalls,
+        maxPerOwner: this.limits.parkedCallsPerPrincipal,
+        keepMs: this.limits.parkedCallMs,
+      }),
       notice: (message, scan, call, server) => {
-        this.audit.notice(
-          call.context,
-          server,
-          message.subarray(scan.methodStart, scan.methodEnd),
-          message.length,
-        )
+        this.audit.fromServer('notification', call.context, server, message, scan)
         if (!this.listeners.notice(message, scan, call)) call.interim(message, scan)
       },
     })
@@ -247,12 +250,11 @@ export class GatewayCore implements FlowKeeper {
     }
     const upstream = this.existing(endpoint, flow)
     if (upstream === undefined) return
-    const known = upstream.knownEra
-    if (known !== undefined) this.#modernSingle(flow, upstream, known)
+    if (upstream.knownEra !== undefined) this.#modernSingle(flow, upstream)
     else {
       void upstream.era(flow.context).then((verdict) => {
         if (SallyportError.isInstance(verdict)) flow.fail(verdict)
-        else this.#modernSingle(flow, upstream, verdict)
+        else this.#modernSingle(flow, upstream)
       })
     }
   }
@@ -314,11 +316,8 @@ export class GatewayCore implements FlowKeeper {
     await endOfTurn()
   }
 
-  #modernSingle(flow: Flow, upstream: Upstream, verdict: EraVerdict): void {
-    if (verdict.modern === undefined) {
-      refuseEra(flow, `server "${upstream.name}" only speaks protocol versions with initialize`)
-      return
-    }
+  #modernSingle(flow: Flow, upstream: Upstream): void {
+    if (flow.settled) return
     const target = requestTarget(flow.method, flow.message.params)
     if (upstream.definition.retry !== undefined)
       this.#aggregator.allowRetry(flow, upstream, target, undefined)
@@ -327,7 +326,6 @@ export class GatewayCore implements FlowKeeper {
   }
 
   #modernAggregated(flow: Flow, upstreams: readonly Upstream[]): void {
-    if (refusedForLegacy(flow, upstreams)) return
     if (flow.method === 'server/discover') {
       const own = { serverInfo: this.serverInfo, toolset: this.views.toolset(flow.context) }
       flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, own)))

@@ -101,6 +101,18 @@ export interface GatewayLimits {
    * only when a person has answered.
    */
   readonly idleModernProcessMs: number
+  /** Sessions with one server of the legacy era that are open on behalf of clients of the modern one. */
+  readonly pooledSessions: number
+  /** Those of one caller. */
+  readonly pooledSessionsPerPrincipal: number
+  /** Such a session that no call uses ends after this. */
+  readonly pooledSessionIdleMs: number
+  /** Calls that wait for a client of the modern era to come back with the answers to a server's questions. */
+  readonly parkedCalls: number
+  /** Those of one caller. */
+  readonly parkedCallsPerPrincipal: number
+  /** How long such a call waits; the server's own patience, and `callMs`, may end it before. */
+  readonly parkedCallMs: number
   /** Child processes of one server that belong to single callers or sessions. */
   readonly processesPerServer: number
   /** The same of one caller, over all servers. */
@@ -156,6 +168,12 @@ export const defaultLimits: GatewayLimits = {
   listMs: 10_000,
   idleProcessMs: 60_000,
   idleModernProcessMs: 30 * 60_000,
+  pooledSessions: 1_000,
+  pooledSessionsPerPrincipal: 100,
+  pooledSessionIdleMs: 60_000,
+  parkedCalls: 1_000,
+  parkedCallsPerPrincipal: 100,
+  parkedCallMs: 5 * 60_000,
   processesPerServer: 200,
   processesPerPrincipal: 32,
   processesPerTenant: 100,

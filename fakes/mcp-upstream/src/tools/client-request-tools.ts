@@ -124,13 +124,29 @@ export const clientRequestTools: FixtureTool[] = [
     name: 'test_missing_capability',
     description: 'Cannot run for a client that did not declare sampling',
     inputSchema: noArguments,
-    call(call) {
+    async call(call) {
+      if (isLegacy(call)) return askWithoutLooking(call)
       const answer = inputResponse(call.context.mcpReq.inputResponses, 'completion')
       if (answer.kind !== 'sampling') return ask({ completion: sample('Reply with one word', 16) })
       return text('the client answered')
     },
   },
 ]
+
+/** In the legacy era requests have no envelope. */
+function isLegacy({ context }: ToolCall): boolean {
+  return context.mcpReq.envelope === undefined
+}
+
+/** As many legacy servers do: they do not look at what the client declared, and fail when it refuses. */
+async function askWithoutLooking({ context }: ToolCall): Promise<CallToolResult> {
+  const question = {
+    messages: [{ role: 'user' as const, content: { type: 'text' as const, text: 'Reply with one word' } }],
+    maxTokens: 16,
+  }
+  const answer = await context.mcpReq.send({ method: 'sampling/createMessage', params: question })
+  return text(`LLM response: ${JSON.stringify(answer.content)}`)
+}
 
 export function ask(inputRequests: Record<string, InputRequest>, requestState?: string): InputRequiredResult {
   return inputRequired({ inputRequests, ...(requestState !== undefined && { requestState }) })

@@ -1,4 +1,4 @@
-import { SallyportError, UpstreamError } from '@sallyport/core'
+import { SallyportError } from '@sallyport/core'
 import type { Flow } from '../call/flow.ts'
 import { forward, type Passage } from '../call/forward.ts'
 import { refuseMethod, refuseParams, refuseUnknown } from '../call/refusals.ts'
@@ -48,7 +48,6 @@ export class Aggregator {
     this.#route(flow, {
       asker: () => legacyAsker(session, flow.context, this.#askerOptions),
       carriers: (upstream) => session.peer(upstream),
-      speaks: () => true,
       session,
     })
   }
@@ -58,7 +57,6 @@ export class Aggregator {
     this.#route(flow, {
       asker: () => modernAsker(context, envelopeOf(flow.message.params), this.#askerOptions),
       carriers: (upstream) => upstream,
-      speaks: (upstream) => upstream.knownEra?.modern !== undefined,
       session: undefined,
     })
   }
@@ -283,7 +281,7 @@ export class Aggregator {
   }
 
   #forward(flow: Flow, way: Way, upstream: Upstream, target: string, edits: readonly Edit[]): void {
-    const ready = way.session !== undefined || (upstream.knownEra !== undefined && way.speaks(upstream))
+    const ready = way.session !== undefined || upstream.knownEra !== undefined
     const policy = this.#options.passage.gates?.policy
     if (ready || policy === undefined) {
       this.#send(flow, way, upstream, target, edits)
@@ -302,11 +300,6 @@ export class Aggregator {
         if (SallyportError.isInstance(verdict)) flow.fail(verdict)
         else this.#send(flow, way, upstream, target, edits)
       })
-      return
-    }
-    if (!way.speaks(upstream)) {
-      const message = `does not speak ${flow.context.protocolVersion}`
-      flow.fail(new UpstreamError('ERR_UPSTREAM_ERA', upstream.name, message, { retrySafe: true }))
       return
     }
     if (upstream.definition.retry !== undefined) this.allowRetry(flow, upstream, target, way.session)

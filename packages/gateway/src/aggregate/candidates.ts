@@ -1,5 +1,5 @@
 import { type ProtocolEra, type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
-import { type EraAnswer, type EraVerdict, legacyFacts } from '../upstream/era.ts'
+import { type EraAnswer, type EraVerdict, legacyFacts, modernFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 /** Whether a server is to be asked: `unknown` if it has to be asked for its era first. */
@@ -43,8 +43,6 @@ export async function eraWithin(
 }
 
 function declares(verdict: EraVerdict, era: ProtocolEra, capability: string): boolean {
-  if (era === 'modern') return verdict.modern !== undefined && capability in verdict.modern.capabilities
-  // a server that speaks both eras offers the same in both, as far as anybody can know before trying
-  const facts = legacyFacts(verdict)
+  const facts = era === 'modern' ? modernFacts(verdict) : legacyFacts(verdict)
   return facts !== undefined && capability in facts.capabilities
 }

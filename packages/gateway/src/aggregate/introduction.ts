@@ -1,9 +1,8 @@
 import type { RequestContext } from '@sallyport/core'
-import type { Flow } from '../call/flow.ts'
-import { legacyFacts, type ServerFacts } from '../upstream/era.ts'
+import { legacyFacts, modernFacts, type ServerFacts } from '../upstream/era.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { isRecord } from '../wire/client-message.ts'
-import { LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS, negotiate, RpcCode } from '../wire/protocol.ts'
+import { LEGACY_VERSIONS, META_SERVER_INFO, MODERN_VERSIONS, negotiate } from '../wire/protocol.ts'
 import { eraWithin } from './candidates.ts'
 import type { Toolset } from './toolset.ts'
 
@@ -32,34 +31,6 @@ export async function settled(
   )
 }
 
-/** The client can fall back by itself: it is told which versions will do (2026-07-28 basic/versioning). */
-export function refuseEra(flow: Flow, reason: string): void {
-  flow.reject(400, {
-    code: RpcCode.unsupportedProtocolVersion,
-    message: `Unsupported protocol version: ${reason}`,
-    data: { supported: LEGACY_VERSIONS, requested: flow.context.protocolVersion },
-  })
-}
-
-/** True if the modern era cannot be served because of these servers; the call is answered then. */
-export function refusedForLegacy(flow: Flow, upstreams: readonly Upstream[]): boolean {
-  if (flow.context.era !== 'modern') return false
-  const without = legacyOnly(upstreams)
-  if (without.length === 0) return false
-  refuseEra(flow, `some servers only speak protocol versions with initialize: ${without.join(', ')}`)
-  return true
-}
-
-/**
- * The servers for whose sake the aggregated endpoint cannot be used in the modern era: they speak the legacy one only, and
- * a client that is served without them would not know what it misses.
- */
-export function legacyOnly(upstreams: readonly Upstream[]): readonly string[] {
-  return upstreams.flatMap(({ name, knownEra }) =>
-    knownEra !== undefined && knownEra.modern === undefined ? [name] : [],
-  )
-}
-
 /** Result of `initialize` on the aggregated endpoint. */
 export function initializeResult(upstreams: readonly Upstream[], wanted: unknown, own: Introduction): string {
   const facts = upstreams.map((upstream) => factsIn(upstream, 'legacy'))
@@ -67,7 +38,7 @@ export function initializeResult(upstreams: readonly Upstream[], wanted: unknown
     own.toolset === undefined ? joinInstructions(upstreams, facts) : (own.toolset.instructions ?? '')
   return JSON.stringify({
     protocolVersion: negotiate(wanted),
-    capabilities: joinCapabilities(facts, 'legacy', own.toolset),
+    capabilities: joinCapabilities(facts, own.toolset),
     serverInfo: own.serverInfo,
     ...(instructions !== '' && { instructions }),
   })
@@ -80,8 +51,8 @@ export function discoverResult(upstreams: readonly Upstream[], own: Introduction
     own.toolset === undefined ? joinInstructions(upstreams, facts) : (own.toolset.instructions ?? '')
   return JSON.stringify({
     resultType: 'complete',
-    supportedVersions: supportedVersions(upstreams),
-    capabilities: joinCapabilities(facts, 'modern', own.toolset),
+    supportedVersions: [...MODERN_VERSIONS, ...LEGACY_VERSIONS],
+    capabilities: joinCapabilities(facts, own.toolset),
     ...(instructions !== '' && { instructions }),
     ttlMs: 0,
     cacheScope: 'private',
@@ -89,24 +60,15 @@ export function discoverResult(upstreams: readonly Upstream[], own: Introduction
   })
 }
 
-/** What a client may use on the aggregated endpoint now. */
-export function supportedVersions(upstreams: readonly Upstream[]): readonly string[] {
-  const legacy = upstreams.every(({ knownEra }) => knownEra?.legacy !== undefined || knownEra === undefined)
-  const modern = legacyOnly(upstreams).length === 0
-  return [...(modern ? MODERN_VERSIONS : []), ...(legacy || !modern ? LEGACY_VERSIONS : [])]
-}
-
 function factsIn(upstream: Upstream, era: 'legacy' | 'modern'): ServerFacts | undefined {
   const verdict = upstream.knownEra
   if (verdict === undefined) return undefined
-  if (era === 'modern') return verdict.modern
-  return legacyFacts(verdict)
+  return era === 'modern' ? modernFacts(verdict) : legacyFacts(verdict)
 }
 
 /** A server that has not been asked yet may turn out to have anything. */
 function joinCapabilities(
   facts: readonly (ServerFacts | undefined)[],
-  era: 'legacy' | 'modern',
   toolset: Toolset | undefined,
 ): Readonly<Record<string, unknown>> {
   const missing = new Set(toolset === undefined ? [] : notIn(toolset))
@@ -121,7 +83,7 @@ function joinCapabilities(
     ...(has('prompts') && { prompts: { listChanged: true } }),
     ...(has('resources') && { resources: { listChanged: true, ...(subscribe && { subscribe: true }) } }),
     ...(has('completions') && { completions: {} }),
-    ...(era === 'legacy' && has('logging') && { logging: {} }),
+    ...(has('logging') && { logging: {} }),
     ...joinExtensions(facts),
   }
 }

@@ -208,6 +208,9 @@ class Subscription {
         return
       }
       leg.late = true
+      // who listens need not wait for a server that is away: what it would have said is made up for later
+      leg.acknowledged ??= readFilter({})
+      this.#acknowledgeOnceComplete()
       this.#options.logger.debug('a subscription broke off', { server: upstream.name })
       leg.timer = setTimeout(() => this.#open(leg, Math.min(retryMs * 2, LONGEST_RETRY_MS)), retryMs)
     })

@@ -12,7 +12,6 @@ import type { Upstream } from '../upstream/upstream.ts'
 import { RpcCode } from '../wire/protocol.ts'
 import { suits, suitsAfterAsking } from './candidates.ts'
 import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
-import { refusedForLegacy } from './introduction.ts'
 import type { CursorSeal } from './cursor.ts'
 import type { ListKind } from './list-kind.ts'
 import { cursorBinding, type Way } from './way.ts'
@@ -108,7 +107,6 @@ async function firstPage(
     return []
   }
   const entries = (await Promise.all(all.map(one))).flat()
-  if (refusedForLegacy(flow, all)) return
   const allowed = await afterPolicy(flow, entries, options)
   const shown = await afterInterceptors(flow, list, allowed, options)
   flow.answer(joined(flow, list, shown, unavailable.sort(), options))

@@ -8,7 +8,6 @@ import { nameIn, nameMemberOf } from '../policy/policy-screen.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { suitsAfterAsking } from './candidates.ts'
 import type { Asker, CatalogEntry } from './catalog.ts'
-import { refusedForLegacy } from './introduction.ts'
 import type { ListKind } from './list-kind.ts'
 import { META_UNAVAILABLE, type MergedListOptions, throughInterceptors } from './merged-list.ts'
 import type { Selected, Toolset } from './toolset.ts'
@@ -57,7 +56,6 @@ export function answerToolsetList(
           return undefined
         }),
     )
-    if (refusedForLegacy(flow, upstreams)) return
     const found = offers.filter((offer) => offer !== undefined)
     const picked = list.named ? pickNamed(toolset, list, found, options) : pickByUri(toolset, list, found)
     const allowed = await permitted(flow, list, picked, options)

@@ -9,7 +9,6 @@ import type { Asker } from './catalog.ts'
 export interface Way {
   readonly asker: () => Asker
   readonly carriers: (upstream: Upstream) => CarrierSource
-  readonly speaks: (upstream: Upstream) => boolean
   readonly session: LegacySession | undefined
 }
 

@@ -2,6 +2,7 @@ import type { CallIntent, Principal, RequestContext } from '@sallyport/core'
 import { parseJson, type RpcMessage } from '../wire/client-message.ts'
 import { refusal } from '../observe/channels.ts'
 import { publishRefusal } from '../observe/publish-refusal.ts'
+import type { MessageScan } from '../wire/scan-message.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import { isOneServer } from './endpoint.ts'
 
@@ -44,14 +45,18 @@ export class MessageAudit {
     this.#note({ ...sender, at: this.#trail.now(), from: 'client', kind: 'invalid', bytes }, 'refused', code)
   }
 
-  /** A notification of a server, on its way to the caller that it is meant for. */
-  notice(context: RequestContext, server: string, methodJson: Buffer, bytes: number): void {
-    const method = String(parseJson(methodJson))
+  /** A notification or question of a server, on its way to the caller that it is meant for. */
+  fromServer(
+    kind: 'notification' | 'request',
+    context: RequestContext,
+    server: string,
+    message: Buffer,
+    scan: MessageScan,
+  ): void {
+    const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
     const at = this.#trail.now()
-    this.#note(
-      { ...this.#caller(context), at, from: 'server', kind: 'notification', server, method, bytes },
-      'ok',
-    )
+    const bytes = message.length
+    this.#note({ ...this.#caller(context), at, from: 'server', kind, server, method, bytes }, 'ok')
   }
 
   #caller({ principal, era, sessionId, endpoint, remoteAddress, trace }: RequestContext) {

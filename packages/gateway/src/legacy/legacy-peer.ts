@@ -20,6 +20,10 @@ export interface PeerHost {
   upstreamSession(server: string, sessionId: string): void
   /** A session with the server is open (again). */
   opened(peer: LegacyPeer): void
+  /** The session with the server ended without being asked to; the next call opens another. */
+  lost(peer: LegacyPeer): void
+  /** The transport refused a question of the server, because this session declared that it answers none. */
+  refused(peer: LegacyPeer, message: Buffer, scan: MessageScan, call: Call | undefined): void
 }
 
 /**
@@ -234,9 +238,15 @@ export class LegacyPeer implements Carrier, CarrierSource {
     else this.#resend(call)
   }
 
+  refused(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    this.#host.refused(this, message, scan, call)
+  }
+
   transportClosed(): void {
     this.#transport = undefined
-    if (this.#state === 'ready') this.#state = 'idle'
+    if (this.#state !== 'ready') return
+    this.#state = 'idle'
+    this.#host.lost(this)
   }
 
   #ready(): void {
@@ -275,6 +285,10 @@ class Owner implements LegacyTransportOwner {
 
   sessionLost(call: Call | undefined): void {
     this.#peer.sessionLost(call, this.#peer.isCurrent(this))
+  }
+
+  refused(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    if (this.#peer.isCurrent(this)) this.#peer.refused(message, scan, call)
   }
 
   closed(): void {

@@ -308,6 +308,10 @@ export class LegacySession implements PeerHost, FlowKeeper {
     this.#shared.onReopened(this, peer.name)
   }
 
+  lost(): void {}
+
+  refused(): void {}
+
   /** Sends what belongs to no call. Kept, within limits, until the client listens. */
   tell(message: Buffer): void {
     if (this.#outlet !== undefined) this.#outlet(message)

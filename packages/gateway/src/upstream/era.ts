@@ -5,6 +5,8 @@ export interface ServerFacts {
   readonly versions: readonly string[]
   readonly capabilities: Readonly<Record<string, unknown>>
   readonly instructions: string | undefined
+  /** Name and version as the server gave them. */
+  readonly serverInfo: Readonly<Record<string, unknown>> | undefined
 }
 
 /** Which eras a server speaks, found by asking it. */
@@ -29,6 +31,11 @@ export interface LegacyRefusal {
 /** What the server offers to a client of the legacy era: the same in both eras, as far as anybody can know before trying. */
 export function legacyFacts({ legacy, modern }: EraVerdict): ServerFacts | undefined {
   return legacy === 'untried' || 'refusedAt' in legacy ? modern : legacy
+}
+
+/** What it offers to a client of the modern era, which is translated for if the server does not speak that. */
+export function modernFacts(verdict: EraVerdict): ServerFacts | undefined {
+  return verdict.modern ?? legacyFacts(verdict)
 }
 
 export type EraAnswer = EraVerdict | SallyportError

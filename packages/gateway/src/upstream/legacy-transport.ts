@@ -27,6 +27,8 @@ export interface LegacyTransportOwner {
   sessionOpened(id: string): void
   /** The server forgot the session: open a new one, then send `call` again; it has not run. */
   sessionLost(call: Call | undefined): void
+  /** The server asked something although it was told that there is nobody to ask; it has been answered with an error. */
+  refused(message: Buffer, scan: MessageScan, call: Call | undefined): void
   /** Nothing can be sent any more; open calls have failed already. */
   closed(error: SallyportError): void
 }
@@ -37,6 +39,7 @@ export function methodsOf(owner: LegacyTransportOwner): LegacyTransportOwner {
     fromServer: (message, scan, call) => owner.fromServer(message, scan, call),
     sessionOpened: (id) => owner.sessionOpened(id),
     sessionLost: (call) => owner.sessionLost(call),
+    refused: (message, scan, call) => owner.refused(message, scan, call),
     closed: (error) => owner.closed(error),
   }
 }

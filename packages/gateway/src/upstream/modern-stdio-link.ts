@@ -2,6 +2,7 @@ import { envelopeOf } from '../aggregate/envelope.ts'
 import type { Call } from '../call/call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { errorMessage } from '../wire/json-rpc.ts'
+import { modernStatus } from '../wire/modern-status.ts'
 import { PARAM_PREFIX, paramHeaderFault } from '../wire/param-headers.ts'
 import { META_LOG_LEVEL, RpcCode } from '../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
@@ -168,23 +169,9 @@ function asksForLogs(call: Call): boolean {
   return isRecord(meta) && META_LOG_LEVEL in meta
 }
 
-/**
- * The HTTP status that a server of the modern era gives to its errors (2026-07-28 streamable-http), for servers that have
- * no HTTP of their own.
- */
+/** For servers that have no HTTP of their own. */
 function httpStatus(response: Buffer, scan: MessageScan): number {
   if (scan.errorStart < 0) return 200
   const error = parseJson(response.subarray(scan.errorStart, scan.errorEnd))
-  switch (isRecord(error) ? error['code'] : undefined) {
-    case RpcCode.methodNotFound:
-      return 404
-    case RpcCode.parseError:
-    case RpcCode.invalidRequest:
-    case RpcCode.headerMismatch:
-    case RpcCode.missingClientCapability:
-    case RpcCode.unsupportedProtocolVersion:
-      return 400
-    default:
-      return 200
-  }
+  return modernStatus(isRecord(error) ? error['code'] : undefined)
 }

@@ -9,6 +9,7 @@ import {
   LATEST_MODERN,
   META_CAPABILITIES,
   META_CLIENT_INFO,
+  META_SERVER_INFO,
   META_VERSION,
   MODERN_VERSIONS,
   RpcCode,
@@ -108,7 +109,7 @@ async function askModern(target: ProbeTarget): Promise<ServerFacts | undefined> 
     const usable =
       code !== RpcCode.unsupportedProtocolVersion || supported.some((it) => MODERN_VERSIONS.includes(it))
     return isModernErrorCode(code) && usable
-      ? { versions: supported, capabilities: UNKNOWN, instructions: undefined }
+      ? { versions: supported, capabilities: UNKNOWN, instructions: undefined, serverInfo: undefined }
       : undefined
   }
   const unreachable = 'retrySafe' in answer && answer.retrySafe === true
@@ -121,7 +122,13 @@ async function probeLegacy(
   target: ProbeTarget,
   kind: EraVerdict['legacyTransport'],
 ): Promise<InternalAnswer | SallyportError> {
-  const ignore: LegacyTransportOwner = { fromServer() {}, sessionOpened() {}, sessionLost() {}, closed() {} }
+  const ignore: LegacyTransportOwner = {
+    fromServer() {},
+    sessionOpened() {},
+    sessionLost() {},
+    refused() {},
+    closed() {},
+  }
   const transport = target.openLegacy(kind, ignore)
   const params = { protocolVersion: LATEST_LEGACY, capabilities: {}, clientInfo: target.clientInfo }
   const context = { ...target.context, era: 'legacy' as const, protocolVersion: LATEST_LEGACY }
@@ -155,11 +162,15 @@ function ask(
 }
 
 function facts(result: Readonly<Record<string, unknown>>, versions: readonly string[]): ServerFacts {
-  const { capabilities, instructions } = result
+  const { capabilities, instructions, _meta: meta } = result
+  // in the modern era it is metadata of every result
+  const serverInfo =
+    isRecord(meta) && META_SERVER_INFO in meta ? meta[META_SERVER_INFO] : result['serverInfo']
   return {
     versions,
     // they are written again where the capabilities of all servers are joined
     capabilities: isRecord(capabilities) && !isTooDeep(capabilities) ? capabilities : {},
     instructions: typeof instructions === 'string' ? instructions : undefined,
+    serverInfo: isRecord(serverInfo) ? serverInfo : undefined,
   }
 }

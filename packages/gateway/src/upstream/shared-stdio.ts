@@ -3,8 +3,9 @@ import type { Call } from '../call/call.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { errorMessage, notificationMessage, resultMessage } from '../wire/json-rpc.ts'
+import { isWithin } from '../wire/resource-uri.ts'
 import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
-import { LOG_LEVELS } from '../wire/protocol.ts'
+import { LOG_LEVELS, RpcCode } from '../wire/protocol.ts'
 import { DuplexChannel } from './duplex-channel.ts'
 import type { OwnedProcess } from './process-budget.ts'
 import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
@@ -201,9 +202,7 @@ export class SharedStdio implements OwnedProcess {
 
   #fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
     if (scan.idStart >= 0) {
-      // it was told that there is nobody to ask
-      const error = { code: -32601, message: 'no client of this session can be asked' }
-      this.#child.write(errorMessage(message.subarray(scan.idStart, scan.idEnd), error))
+      this.#asked(message, scan)
       return
     }
     const owner = call === undefined ? undefined : this.#owners.get(call)
@@ -219,13 +218,26 @@ export class SharedStdio implements OwnedProcess {
     }
   }
 
+  #asked(message: Buffer, scan: MessageScan): void {
+    const id = message.subarray(scan.idStart, scan.idEnd)
+    if (message.toString('latin1', scan.methodStart, scan.methodEnd) === '"ping"') {
+      this.#child.write(resultMessage(id, '{}'))
+      return
+    }
+    // it was told that there is nobody to ask
+    const error = { code: RpcCode.methodNotFound, message: 'no client of this session can be asked' }
+    this.#child.write(errorMessage(id, error))
+    const [only] = this.#channel.openCount === 1 ? this.#channel.openCalls : []
+    if (only !== undefined) this.#owners.get(only)?.refused(message, scan, only)
+  }
+
   /** Who may see a notification that names no call. What one session's call has caused is not shown to another. */
   #audience(message: Buffer, scan: MessageScan): Iterable<SharedStdioTransport> {
     const method = message.toString('latin1', scan.methodStart, scan.methodEnd)
     if (method.includes('list_changed')) return this.#members
     if (method === '"notifications/resources/updated"') {
       const uri: unknown = parseJson(message.subarray(scan.uriStart, scan.uriEnd))
-      return [...this.#members].filter((member) => typeof uri === 'string' && member.subscriptions.has(uri))
+      return typeof uri !== 'string' ? [] : [...this.#members].filter((member) => member.hearsOf(uri))
     }
     const busy = new Set(this.#channel.openCalls.map((call) => this.#owners.get(call)))
     if (busy.size === 0 && this.#members.size === 1) return this.#members
@@ -256,6 +268,11 @@ export class SharedStdioTransport implements LegacyTransport {
   constructor(shared: SharedStdio, owner: LegacyTransportOwner) {
     this.#shared = shared
     this.#owner = owner
+  }
+
+  hearsOf(uri: string): boolean {
+    for (const wanted of this.subscriptions) if (isWithin(uri, wanted)) return true
+    return false
   }
 
   initialize(call: Call): void {
@@ -289,6 +306,10 @@ export class SharedStdioTransport implements LegacyTransport {
   deliver(message: Buffer, scan: MessageScan, call: Call | undefined): void {
     if (this.level !== undefined && isBelow(message, scan, this.level)) return
     this.#owner.fromServer(message, scan, call)
+  }
+
+  refused(message: Buffer, scan: MessageScan, call: Call): void {
+    this.#owner.refused(message, scan, call)
   }
 
   closed(error: SallyportError): void {

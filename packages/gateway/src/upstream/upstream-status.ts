@@ -1,3 +1,4 @@
+import { upstreamEra } from '../observe/channels.ts'
 import type { UpstreamBreaker } from '../observe/events.ts'
 import type { EraVerdict } from './era.ts'
 import type { HttpLoad } from './http-client.ts'
@@ -38,4 +39,12 @@ export function versionsOf({ modern, legacy, legacyTransport }: EraVerdict): Omi
     legacy: legacy === 'untried' ? legacy : 'refusedAt' in legacy ? 'refused' : legacy.versions,
     transport: legacyTransport,
   }
+}
+
+/** Tells subscribers what a server speaks. */
+export function publishEra(server: string, before: EraVerdict | undefined, found: EraVerdict): void {
+  if (!upstreamEra.hasSubscribers) return
+  const said = versionsOf(found)
+  const changed = before !== undefined && JSON.stringify(versionsOf(before)) !== JSON.stringify(said)
+  upstreamEra.publish({ server, ...said, changed })
 }

@@ -4,7 +4,6 @@ import {
   type Logger,
   type NamedServer,
   type Principal,
-  principalKey,
   type RequestContext,
   SallyportError,
   type ServerDefinition,
@@ -15,7 +14,11 @@ import {
 import { askWithin } from '../call/internal-call.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
 import type { Call, Carrier, CarrierSource } from '../call/call.ts'
-import { answerWithin, type EraAnswer, type EraVerdict } from './era.ts'
+import type { EraAnswer, EraVerdict } from './era.ts'
+import { EraKnowledge } from './era-knowledge.ts'
+import { ModernOnLegacy } from '../translate/modern-on-legacy/modern-on-legacy.ts'
+import type { ParkedCalls } from '../translate/modern-on-legacy/parked-calls.ts'
+import type { TranslatedCall } from '../translate/modern-on-legacy/translated-call.ts'
 import { HttpClient } from './http-client.ts'
 import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
@@ -24,15 +27,14 @@ import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './le
 import { ModernHttpLink } from './modern-http-link.ts'
 import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
-import { upstreamEra } from '../observe/channels.ts'
 import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
-import { type EraStatus, type UpstreamStatus, versionsOf } from './upstream-status.ts'
+import type { UpstreamStatus } from './upstream-status.ts'
 import { LATEST_LEGACY } from '../wire/protocol.ts'
-import { notSent } from './not-sent.ts'
 import { probeEra } from './probe.ts'
 import { RestartBackoff } from './restart-backoff.ts'
 import type { ProcessBudget } from './process-budget.ts'
+import { shareKey } from './share-key.ts'
 import { SharedStdio } from './shared-stdio.ts'
 import { ToolAnnotations } from './tool-annotations.ts'
 import { StdioTransport, type StdioTransportOptions } from './stdio-transport.ts'
@@ -46,7 +48,10 @@ export interface UpstreamEnvironment {
   readonly limits: GatewayLimits
   readonly processes: ProcessBudget
   readonly clientInfo: { readonly name: string; readonly version: string }
+  readonly parking: ParkedCalls<TranslatedCall>
   readonly notice: (...notice: [...Parameters<ModernNotice>, server: string]) => void
+  /** A server asked the client of a call something that the client is told in another form. */
+  readonly asked: (...question: [...Parameters<ModernNotice>, server: string]) => void
 }
 
 /** What a session of the legacy era needs of the client to open one with a server. */
@@ -63,10 +68,6 @@ type Kind =
   | { readonly of: 'stdio'; readonly server: NamedServer & { readonly definition: StdioServerDefinition } }
   | { readonly of: 'http'; readonly client: HttpClient }
 
-/** Legacy verdicts are asked again after this time: servers get upgraded. */
-const VERDICT_MS = 600_000
-/** An unreachable server is not asked again for this long. */
-const FAILURE_MS = 1_000
 /** How long requests that are open when a server is let go may still take. */
 const GOODBYE_MS = 500
 
@@ -84,22 +85,30 @@ export class Upstream implements CarrierSource {
   readonly #exclusive = new Set<StdioTransport>()
   readonly #annotations: ToolAnnotations
   readonly #legacyOnModern: LegacyOnModern
-  #verdict: EraVerdict | undefined
-  #verdictAt = 0
-  readonly #asking = new Map<string, { readonly answer: Promise<EraAnswer>; readonly since: number }>()
-  readonly #failures = new Map<string, { readonly error: SallyportError; readonly at: number }>()
+  readonly #modernOnLegacy: ModernOnLegacy
+  readonly #era: EraKnowledge
   #closed = false
 
   constructor(server: NamedServer, environment: UpstreamEnvironment) {
     this.name = server.name
     this.definition = server.definition
     this.#environment = environment
+    this.#modernOnLegacy = new ModernOnLegacy(this, environment)
     this.#reachability = new Reachability(server.name, environment.now)
     const { name, definition } = server
     const { limits, logger, now, credentials, clientInfo } = environment
     this.guard = new UpstreamGuard({ server: name, limits, retry: definition.retry, logger, now })
     const { restartMs: firstMs, longestRestartMs: longestMs } = limits
     this.#restarts = new RestartBackoff({ server: name, firstMs, longestMs, logger, now })
+    this.#era = new EraKnowledge({
+      server: name,
+      now,
+      probeMs: limits.probeMs,
+      perPrincipal: credentials !== undefined,
+      reachability: this.#reachability,
+      probe: (context) => this.#probe(context),
+      onModern: () => this.#modernOnLegacy.retire(),
+    })
     this.#annotations = new ToolAnnotations({
       server: name,
       perPrincipal: credentials !== undefined,
@@ -121,7 +130,7 @@ export class Upstream implements CarrierSource {
       inputRoundMs: limits.inputRoundMs,
       link: ({ principal }) => this.modern(principal),
       verdict: () => this.knownEra,
-      refused: () => this.#legacyRefused(),
+      refused: () => this.#era.legacyRefused(),
       ask: (context) => this.era(context, true),
       passThrough: (opening) => this.#passThrough(opening),
     })
@@ -129,47 +138,15 @@ export class Upstream implements CarrierSource {
 
   /** The verdict if it is known: the way that needs no waiting. */
   get knownEra(): EraVerdict | undefined {
-    const verdict = this.#verdict
-    if (verdict === undefined) return undefined
-    if (verdict.modern === undefined && this.#environment.now() - this.#verdictAt > VERDICT_MS)
-      void this.era()
-    return verdict
+    return this.#era.verdict
   }
 
   /**
    * Asks the server unless it was asked not long ago. Never rejects.
    * @param anew it gave reason to believe that it is another server now
    */
-  era(context = this.#ownContext(), anew = false): Promise<EraAnswer> {
-    const { now, limits } = this.#environment
-    const { probeMs } = limits
-    const known = this.#verdict
-    if (!anew && known !== undefined && (known.modern !== undefined || now() - this.#verdictAt < VERDICT_MS))
-      return Promise.resolve(known)
-    const key = this.#askerKey(context)
-    const failure = this.#failures.get(key)
-    if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
-    const asking = this.#asking.get(key)
-    if (asking !== undefined) return answerWithin(probeMs * 3, this.name, asking.answer)
-    const answer = this.#probe(context).then((answered) => {
-      this.#asking.delete(key)
-      const found = SallyportError.isInstance(answered) ? notSent(answered, FAILURE_MS) : answered
-      if (SallyportError.isInstance(found)) {
-        // a consent may be given at any moment, and the person who gave it tries again at once
-        const keeps = found.code !== 'ERR_CONSENT_REQUIRED'
-        this.#reachability.erred(found)
-        this.#failures.set(key, { error: found, at: keeps ? now() : Number.NEGATIVE_INFINITY })
-      } else {
-        this.#failures.clear()
-        // that it speaks the modern era does not say that it would not refuse the other one again
-        const both = found.modern !== undefined && known?.modern !== undefined
-        this.#decide(both ? { ...found, legacy: known.legacy } : found)
-        this.#verdictAt = now()
-      }
-      return found
-    })
-    this.#asking.set(key, { answer, since: performance.now() })
-    return answerWithin(probeMs * 3, this.name, answer)
+  era(context?: RequestContext, anew = false): Promise<EraAnswer> {
+    return this.#era.ask(context, anew)
   }
 
   status(): UpstreamStatus {
@@ -181,7 +158,7 @@ export class Upstream implements CarrierSource {
       origin: kind.of === 'http' ? kind.client.url.origin : undefined,
       reachable,
       lastError,
-      era: this.#eraStatus(),
+      era: this.#era.status,
       breaker: this.guard.breaker.state,
       processes: this.#processes(),
       http: kind.of === 'http' ? kind.client.load : undefined,
@@ -190,13 +167,12 @@ export class Upstream implements CarrierSource {
 
   /** Milliseconds for which the server has owed the answer to the question under way; 0 if there is none. */
   askedForMs(context: RequestContext): number {
-    const asking = this.#asking.get(this.#askerKey(context))
-    return asking === undefined ? 0 : performance.now() - asking.since
+    return this.#era.askedForMs(context)
   }
 
   /** The last attempt to ask failed, so another one is not worth waiting for. */
   hasFailed(context: RequestContext): boolean {
-    return this.#failures.has(this.#askerKey(context))
+    return this.#era.hasFailed(context)
   }
 
   /** How a call of the modern era gets to the server now. */
@@ -204,8 +180,15 @@ export class Upstream implements CarrierSource {
     return this.modern(call.context.principal)
   }
 
+  /** How calls of the modern era reach this server, whatever it speaks. */
+  modern(principal: Principal): ModernLink {
+    const verdict = this.knownEra
+    if (verdict !== undefined && verdict.modern === undefined) return this.#modernOnLegacy.link()
+    return this.#modernOnLegacy.after(this.#modernLink(principal))
+  }
+
   /** @param isProbe asking a server what it speaks is everybody's business, and not refused to one caller */
-  modern(principal: Principal, isProbe = false): ModernLink {
+  #modernLink(principal: Principal, isProbe = false): ModernLink {
     const key = this.#modernKey(principal)
     const known = this.#modern.get(key)
     if (known !== undefined) return known
@@ -238,27 +221,9 @@ export class Upstream implements CarrierSource {
     return this.#legacyHttp(this.knownEra?.legacyTransport ?? 'streamable-http', opening, kind.client)
   }
 
-  #eraStatus(): EraStatus | undefined {
-    const verdict = this.#verdict
-    if (verdict === undefined) return undefined
-    return { ...versionsOf(verdict), ageMs: this.#environment.now() - this.#verdictAt }
-  }
-
   #processes(): readonly ProcessStatus[] {
     const links = [...this.#modern.values(), ...this.#shared.values(), ...this.#exclusive]
     return links.flatMap(({ process }) => process ?? [])
-  }
-
-  #decide(found: EraVerdict): void {
-    if (upstreamEra.hasSubscribers) this.#publishEra(found)
-    this.#verdict = found
-  }
-
-  #publishEra(found: EraVerdict): void {
-    const before = this.#verdict === undefined ? undefined : JSON.stringify(versionsOf(this.#verdict))
-    const said = versionsOf(found)
-    const changed = before !== undefined && before !== JSON.stringify(said)
-    upstreamEra.publish({ server: this.name, ...said, changed })
   }
 
   /** Ends everything. Calls that are open fail. */
@@ -269,15 +234,11 @@ export class Upstream implements CarrierSource {
       ...[...this.#modern.values()].map((link) => link.close()),
       ...[...this.#exclusive].map((transport) => transport.stop()),
       ...[...this.#shared.values()].map((shared) => shared.close()),
+      // its sessions last: their processes are waited for above
+      this.#modernOnLegacy.close(),
     ])
     // sessions that were just ended are told so, unless that takes long
     if (this.#kind.of === 'http') await this.#kind.client.close(GOODBYE_MS)
-  }
-
-  #legacyRefused(): void {
-    const verdict = this.#verdict
-    if (verdict?.modern !== undefined)
-      this.#decide({ ...verdict, legacy: { refusedAt: this.#environment.now() } })
   }
 
   #legacyStdio(
@@ -394,7 +355,7 @@ export class Upstream implements CarrierSource {
     // a process that was asked and speaks the modern era goes on as the one that serves; one that does not know the question
     // may be confused or gone, and is not used for anything else
     const { principal } = context
-    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.modern(principal, true)
+    const asked = this.#modern.has(this.#modernKey(principal)) ? undefined : this.#modernLink(principal, true)
     let keep = this.#kind.of === 'http'
     try {
       const verdict = await probeEra({
@@ -404,7 +365,7 @@ export class Upstream implements CarrierSource {
         now,
         timeoutMs: limits.probeMs,
         patienceMs: this.#kind.of === 'http' ? limits.probeMs : limits.probeMs + this.#timeoutMs,
-        openModern: () => this.modern(principal, true),
+        openModern: () => this.#modernLink(principal, true),
         legacyTransports: this.#legacyTransports(),
         openLegacy: (kind, owner) => this.#probeTransport(kind, owner, context),
       })
@@ -421,19 +382,6 @@ export class Upstream implements CarrierSource {
       return error
     } finally {
       if (!keep) void asked?.close()
-    }
-  }
-
-  /** What goes wrong with one caller's credentials (a consent that is missing) is neither true nor meant for others. */
-  #askerKey({ principal }: RequestContext): string {
-    return this.#environment.credentials === undefined ? '' : principalKey(principal)
-  }
-
-  #ownContext(): RequestContext {
-    return {
-      principal: { tenant: 'local', subject: 'local', roles: [], scopes: [] },
-      era: 'legacy',
-      protocolVersion: '',
     }
   }
 
@@ -477,9 +425,4 @@ export class Upstream implements CarrierSource {
     const { credentials, limits } = this.#environment
     return new HttpClient(server, credentials, limits.connectionsPerServer, this.#reachability)
   }
-}
-
-/** Equal for callers who may use one process. In the modern era nothing is kept between calls, so a session is a caller. */
-function shareKey({ sharing }: StdioServerDefinition, principal: Principal): string {
-  return sharing === undefined || sharing === 'tenant' ? principal.tenant : principalKey(principal)
 }

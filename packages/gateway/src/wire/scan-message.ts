@@ -1,3 +1,5 @@
+import { META_SERVER_INFO, META_SUBSCRIPTION } from './protocol.ts'
+
 /**
  * Finds where the parts of a JSON-RPC message stand, without building its values.
  *
@@ -43,12 +45,28 @@ export class MessageScan {
   /** `_meta["io.modelcontextprotocol/subscriptionId"]` of `params` or of `result` */
   subscriptionStart = -1
   subscriptionEnd = -1
+  /** `params.requestState` */
+  stateStart = -1
+  stateEnd = -1
+  /** `params.inputResponses` */
+  responsesStart = -1
+  responsesEnd = -1
   resultStart = -1
   resultEnd = -1
+  /** `result.resultType` */
+  resultTypeStart = -1
+  resultTypeEnd = -1
+  /** `result._meta` */
+  resultMetaStart = -1
+  resultMetaEnd = -1
   errorStart = -1
   errorEnd = -1
   /** `result.isError` is true */
   isError = false
+  /** `result.ttlMs`, `result.cacheScope` and `result._meta["io.modelcontextprotocol/serverInfo"]` are there. */
+  hasTtl = false
+  hasCacheScope = false
+  hasServerInfo = false
   /** First member name found twice in the message itself, its `params` or its `params._meta`. */
   duplicate: string | undefined
   /** Deepest nesting met. */
@@ -63,8 +81,6 @@ const OPEN_BRACKET = 91
 const CLOSE_BRACKET = 93
 const COMMA = 44
 const COLON = 58
-
-const SUBSCRIPTION_ID = 'io.modelcontextprotocol/subscriptionId'
 
 type ObjectKind = 'message' | 'params' | 'paramsMeta' | 'result' | 'resultMeta'
 
@@ -170,10 +186,24 @@ class Scanner {
         } else if (key === 'progressToken') {
           scan.progressStart = start
           scan.progressEnd = end
+        } else if (key === 'requestState') {
+          scan.stateStart = start
+          scan.stateEnd = end
+        } else if (key === 'inputResponses') {
+          scan.responsesStart = start
+          scan.responsesEnd = end
         }
         return
       case 'result':
         if (key === 'isError') scan.isError = this.#text.charCodeAt(start) === 116
+        else if (key === 'resultType') {
+          scan.resultTypeStart = start
+          scan.resultTypeEnd = end
+        } else if (key === '_meta') {
+          scan.resultMetaStart = start
+          scan.resultMetaEnd = end
+        } else if (key === 'ttlMs') scan.hasTtl = true
+        else if (key === 'cacheScope') scan.hasCacheScope = true
         return
       case 'paramsMeta':
         if (key === 'progressToken') {
@@ -182,8 +212,9 @@ class Scanner {
         } else if (key === 'traceparent' || key === 'tracestate' || key === 'baggage') scan.hasTrace = true
         break
       case 'resultMeta':
+        if (key === META_SERVER_INFO) scan.hasServerInfo = true
     }
-    if (key === SUBSCRIPTION_ID) {
+    if (key === META_SUBSCRIPTION) {
       scan.subscriptionStart = start
       scan.subscriptionEnd = end
     }

@@ -311,7 +311,7 @@ describe('where the gateway is mounted', () => {
         headers: { ...modern('tools/list').headers, ...host, ...headers },
       })
     expect((await call('/m', ada)).status).toBe(200)
-    expect((await call('/', ada)).status).toBe(400)
+    expect((await call('/', ada)).status).toBe(200)
     expect((await call('/none', ada)).status).toBe(404)
     const meta = 'https://mcp.example.com/.well-known/oauth-protected-resource'
     expect((await call('/', {})).headers['www-authenticate']).toBe(`Bearer resource_metadata="${meta}"`)

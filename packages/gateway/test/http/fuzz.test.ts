@@ -232,7 +232,8 @@ function carryOut({ method, path, headers, body }: Attempt): Promise<{ status: n
       { method, headers, agent, timeout: LIMIT_MS },
       (incoming) => {
         const status = incoming.statusCode ?? 0
-        if (method === 'GET' && incoming.headers['content-type'] === 'text/event-stream') {
+        const isEndless = method === 'GET' || body.includes('subscriptions/listen')
+        if (isEndless && incoming.headers['content-type'] === 'text/event-stream') {
           outgoing.destroy()
           resolve({ status, text: '' })
           return

@@ -167,11 +167,12 @@ describe('the envelope', () => {
     },
   )
 
-  test('a legacy server says by which versions it can be reached', async () => {
+  test('a legacy server answers in the form of this era', async () => {
     const answer = await send(running.at('l'), modern('tools/list'))
-    expect(answer.status).toBe(400)
-    expect(at(answer.json, 'error', 'code')).toBe(-32022)
-    expect(at(answer.json, 'error', 'data', 'supported')).toContain('2025-11-25')
+    expect(answer.status).toBe(200)
+    expect(answer.json).toMatchObject({
+      result: { resultType: 'complete', ttlMs: 0, cacheScope: 'private' },
+    })
   })
 
   test('a version header that no revision has is refused in the legacy era', async () => {

@@ -184,6 +184,10 @@ class Trial implements LegacyTransportOwner {
     return true
   }
 
+  refused(message: Buffer, scan: MessageScan, call: Call | undefined): void {
+    this.#ways.owner.refused(message, scan, call)
+  }
+
   fromServer(message: Buffer, scan: MessageScan, call: Call | undefined): void {
     this.#ways.owner.fromServer(message, scan, call)
   }

@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import { parseJson } from '../../wire/client-message.ts'
+import { StateSeal } from './state-seal.ts'
+
+/** A call whose server waits for the client's answers, while no request of the client is open. */
+export interface Parked {
+  /** `principalKey` of the caller. */
+  readonly owner: string
+  /** Bytes that are kept while it waits. */
+  readonly bytesKept: number
+  /** Rounds of questions so far: a state is good for the round that it was made for, once. */
+  readonly round: number
+  /** Nobody has come back in time. */
+  expire(): void
+}
+
+export interface ParkedCallsOptions {
+  readonly now: () => number
+  readonly maxCalls: number
+  readonly maxPerOwner: number
+  /** Milliseconds that a client has to answer. */
+  readonly keepMs: number
+  readonly seal?: StateSeal
+}
+
+/** What a state stands for: a call that waits here, or permission to send the same request again. */
+export type OpenedState<Call> =
+  | { readonly is: 'parked'; readonly call: Call }
+  | { readonly is: 'again' }
+  | { readonly is: 'invalid' | 'elsewhere' | 'expired' | 'used' }
+
+interface Place<Call> {
+  readonly call: Call
+  readonly expiresAt: number
+  bytes: number
+}
+
+/** Why a call cannot wait. */
+export interface ParkingLimit {
+  readonly limit: number
+  readonly of: 'calls' | 'calls of one caller' | 'bytes'
+}
+
+const SWEEP_MS = 1_000
+/** Requests, questions and answers that wait, of all callers together. */
+const MAX_BYTES = 256 * 1024 * 1024
+
+/** The calls of all servers that wait for clients, and the states that lead to them. One per gateway, so that it can be bounded. */
+export class ParkedCalls<Call extends Parked> {
+  readonly #options: ParkedCallsOptions
+  readonly #seal: StateSeal
+  readonly #places = new Map<string, Place<Call>>()
+  readonly #ids = new Map<Call, string>()
+  readonly #owners = new Map<string, number>()
+  #bytes = 0
+  #sweep: NodeJS.Timeout | undefined
+
+  constructor(options: ParkedCallsOptions) {
+    this.#options = options
+    this.#seal = options.seal ?? new StateSeal()
+  }
+
+  get size(): number {
+    return this.#places.size
+  }
+
+  /** The `requestState` that the client comes back with, or which limit keeps the call from waiting. */
+  park(call: Call, boundTo: string): { readonly state: string } | ParkingLimit {
+    const { now, maxCalls, maxPerOwner, keepMs } = this.#options
+    const own = this.#owners.get(call.owner) ?? 0
+    const bytes = call.bytesKept
+    if (own >= maxPerOwner) return { limit: maxPerOwner, of: 'calls of one caller' }
+    if (this.#places.size >= maxCalls) return { limit: maxCalls, of: 'calls' }
+    if (this.#bytes + bytes > MAX_BYTES) return { limit: MAX_BYTES, of: 'bytes' }
+    const id = randomUUID()
+    const expiresAt = now() + keepMs
+    this.#places.set(id, { call, expiresAt, bytes })
+    this.#bytes += bytes
+    this.#ids.set(call, id)
+    this.#owners.set(call.owner, own + 1)
+    this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref()
+    return { state: this.#seal.seal(JSON.stringify([id, call.round, expiresAt]), boundTo) }
+  }
+
+  /** True if so much more can be kept for a call that waits. */
+  mayKeep(call: Call, bytes: number): boolean {
+    const place = this.#places.get(this.#ids.get(call) ?? '')
+    if (place === undefined || this.#bytes + bytes > MAX_BYTES) return false
+    place.bytes += bytes
+    this.#bytes += bytes
+    return true
+  }
+
+  /** A state without a call: whoever shows it may send its request again. */
+  again(boundTo: string): string {
+    const expiresAt = this.#options.now() + this.#options.keepMs
+    return this.#seal.seal(JSON.stringify(['', 0, expiresAt]), boundTo)
+  }
+
+  /** Finds out what a state stands for; it is not used up by that. */
+  look(state: string, boundTo: string): OpenedState<Call> {
+    const opened = this.#seal.open(state, boundTo)
+    if (typeof opened === 'string') return { is: opened }
+    const content = parseJson(Buffer.from(opened.content))
+    const [id, round, expiresAt]: unknown[] = Array.isArray(content) ? content : []
+    if (typeof id !== 'string' || typeof expiresAt !== 'number') return { is: 'invalid' }
+    if (expiresAt <= this.#options.now()) return { is: 'expired' }
+    if (id === '') return { is: 'again' }
+    const place = this.#places.get(id)
+    return place === undefined || place.call.round !== round
+      ? { is: 'used' }
+      : { is: 'parked', call: place.call }
+  }
+
+  /** The call does not wait any more: its client is back, or it is over. */
+  leave(call: Call): void {
+    const id = this.#ids.get(call)
+    if (id === undefined) return
+    this.#ids.delete(call)
+    this.#bytes -= this.#places.get(id)?.bytes ?? 0
+    this.#places.delete(id)
+    const left = (this.#owners.get(call.owner) ?? 1) - 1
+    if (left > 0) this.#owners.set(call.owner, left)
+    else this.#owners.delete(call.owner)
+    if (this.#places.size > 0) return
+    clearInterval(this.#sweep)
+    this.#sweep = undefined
+  }
+
+  #expire(): void {
+    const now = this.#options.now()
+    for (const { call, expiresAt } of [...this.#places.values()]) {
+      if (expiresAt > now) continue
+      this.leave(call)
+      call.expire()
+    }
+  }
+}
