@@ -6,7 +6,7 @@ const budgetSeconds: Record<string, number> = {
   'tests/e2e': 180,
   'tests/faults': 120,
   'fakes/mcp-upstream': 45,
-  gateway: 90,
+  gateway: 150,
 }
 const defaultBudgetSeconds = 20
 
