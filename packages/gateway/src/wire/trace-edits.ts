@@ -1,5 +1,5 @@
 import type { TraceContext } from '@sallyport/core'
-import { membersAt } from './members-at.ts'
+import { type ObjectMember, objectMembers } from './object-members.ts'
 import type { MessageScan } from './scan-message.ts'
 import type { Edit } from './splice.ts'
 
@@ -12,21 +12,26 @@ export function traceEdits(bytes: Buffer, scan: MessageScan, trace: TraceContext
   const meta = JSON.stringify(Object.fromEntries(wanted))
   if (scan.paramsStart < 0) return [[scan.methodEnd, scan.methodEnd, `,"params":{"_meta":${meta}}`]]
   const text = bytes.toString('latin1')
-  const params = membersAt(text, scan.paramsStart)
+  const params = objectMembers(text, scan.paramsStart)
   if (params === undefined) return []
-  const place = params.get('_meta')
-  if (place === undefined) return [atFront(scan.paramsStart, `"_meta":${meta}`, params.size === 0)]
-  const known = membersAt(text, place.start)
+  const place = named(params, '_meta')
+  if (place === undefined) return [atFront(scan.paramsStart, `"_meta":${meta}`, params.length === 0)]
+  const known = objectMembers(text, place.valueStart)
   if (known === undefined) return []
   const edits: Edit[] = []
   const missing: string[] = []
   for (const [name, value] of wanted) {
-    const old = known.get(name)
+    const old = named(known, name)
     if (old === undefined) missing.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`)
-    else edits.push([old.start, old.end, JSON.stringify(value)])
+    else edits.push([old.valueStart, old.valueEnd, JSON.stringify(value)])
   }
-  if (missing.length > 0) edits.push(atFront(place.start, missing.join(','), known.size === 0))
+  if (missing.length > 0) edits.push(atFront(place.valueStart, missing.join(','), known.length === 0))
   return edits
+}
+
+/** The last one of this name counts, as for `JSON.parse`. */
+function named(members: readonly ObjectMember[], wanted: string): ObjectMember | undefined {
+  return members.findLast(({ name }) => name === wanted)
 }
 
 /** Behind the brace that opens the object at `start`. */

@@ -1,33 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { membersAt } from '../../src/wire/members-at.ts'
 import { scanMessage } from '../../src/wire/scan-message.ts'
 import { splice } from '../../src/wire/splice.ts'
 import { traceEdits } from '../../src/wire/trace-edits.ts'
 import { jsonText, objectWith } from '../wire/json-text.ts'
 
 const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'v="1"' }
-
-test('members stand where JSON.parse finds them', () => {
-  fc.assert(
-    fc.property(
-      objectWith({ a: jsonText, é: jsonText }),
-      fc.constantFrom('', ' ', '{"x":'),
-      (object, before) => {
-        const bytes = Buffer.from(before + object.text)
-        const members = membersAt(bytes.toString('latin1'), Buffer.byteLength(before))
-        const found = [...(members ?? [])].map(([name, { start, end }]) => [
-          Buffer.from(name, 'latin1').toString(),
-          JSON.parse(bytes.toString('utf8', start, end)),
-        ])
-        const parsed: Record<string, unknown> = JSON.parse(object.text)
-        const expected = Object.entries(parsed).filter(([name]) => name.isWellFormed())
-        expect(new Map(found.map(([name, value]) => [name, value]))).toEqual(new Map(expected))
-      },
-    ),
-    { numRuns: 500 },
-  )
-})
 
 const message = objectWith({
   id: jsonText,
