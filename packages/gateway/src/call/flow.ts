@@ -299,7 +299,7 @@ export class Flow implements Call {
     if (!this.#settle()) return
     this.#reply.final(response, status)
     const bytes = response.length
-    if (scan.errorStart >= 0) this.#record('error', errorCode(response, scan), bytes)
+    if (scan.errorStart >= 0) this.#record('error', errorCode(response), bytes)
     else this.#record(scan.isError ? 'tool-error' : 'ok', undefined, bytes)
   }
 
@@ -343,7 +343,9 @@ export class Flow implements Call {
   }
 }
 
-function errorCode(response: Buffer, scan: MessageScan): number {
-  const error = parseJson(response.subarray(scan.errorStart, scan.errorEnd))
+/** The scan was made before the caller's id was put back, so its positions may be others. */
+function errorCode(response: Buffer): number {
+  const message = parseJson(response)
+  const error = isRecord(message) ? message['error'] : undefined
   return isRecord(error) && typeof error['code'] === 'number' ? error['code'] : 0
 }

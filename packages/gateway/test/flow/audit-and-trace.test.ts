@@ -12,6 +12,22 @@ const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 const other = '00-11111111111111111111111111111111-2222222222222222-00'
 
 describe('the audit trail', () => {
+  it('has the code of an error whose id had to be put back', async () => {
+    const audit = createMemoryAuditRecorder()
+    const runtime = scriptedRuntime({
+      pipe: {
+        name: 'pipe',
+        tools: ['fail'],
+        call: () => Promise.reject(new Error('broken')),
+      },
+    })
+    const { url } = await startGateway({ servers: { pipe: { command: 'pipe' } }, runtime, audit })
+    const session = await RawSession.open(url)
+    await session.request('tools/call', { name: 'pipe__fail' }, 'an id that is longer than a number')
+    const entry = audit.entries().find(({ intent }) => intent.method === 'tools/call')
+    expect(entry?.outcome).toMatchObject({ status: 'error', code: -32603 })
+  })
+
   it('has an entry for every message, whoever sent it, and says how it ended', async () => {
     const server = await startScriptedHttp({
       name: 's',
