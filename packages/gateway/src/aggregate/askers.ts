@@ -80,10 +80,11 @@ async function askUnlessFailing(
   params: unknown,
 ): Promise<InternalAnswer | SallyportError> {
   const trial = {}
-  const refusal = guard.breaker.admit(trial)
+  const breaker = guard.breakerOf(context.principal.tenant)
+  const refusal = breaker.admit(trial)
   if (refusal !== undefined) return refusal
   const answer = await askWithin(timeoutMs, carrier, name, context, method, params)
-  guard.breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
+  breaker.ended(trial, SallyportError.isInstance(answer) ? answer : undefined)
   return answer
 }
 

@@ -2,6 +2,7 @@ import { type Logger, type RetryDefinition, SallyportError, UpstreamError } from
 import { ExponentialBackoff } from 'cockatiel'
 import type { Flow, FlowGuard } from '../call/flow.ts'
 import type { GatewayLimits } from '../gateway-options.ts'
+import type { UpstreamBreaker } from '../observe/events.ts'
 import { BlamelessError, isFaultOfServer } from './blameless-error.ts'
 import { CircuitBreaker } from './circuit-breaker.ts'
 
@@ -18,29 +19,59 @@ export interface UpstreamGuardOptions {
 const LONGEST_PAUSE_MS = 2_000
 const SHORTEST_PAUSE_MS = 100
 
+/** What one tenant may take, of calls and of places to wait, so that something is left for the others. */
+const SHARE = 3 / 4
+/** Tenants that are remembered although they have nothing open. */
+const MAX_IDLE_TENANTS = 1_000
+
+/** One tenant's calls to the server. */
+class TenantCalls {
+  readonly breaker: CircuitBreaker
+  open = 0
+  /** Calls that wait for their turn, in the order in which they came. */
+  readonly queue: Waiting[] = []
+
+  constructor(breaker: CircuitBreaker) {
+    this.breaker = breaker
+  }
+}
+
+interface Waiting {
+  readonly flow: Flow
+  /** Milliseconds since the epoch. */
+  readonly deadline: number
+}
+
 /**
  * Stands between callers and one server: no more calls at a time than the server may have, none while it keeps failing, and a
- * second attempt where that is allowed. An ordinary call costs two counters; nothing is allocated for it.
+ * second attempt where that is allowed. An ordinary call costs some counters; nothing is allocated for it.
+ *
+ * Tenants are kept apart: what one of them makes the server fail at, or lets it wait for, does not shut out another.
  */
 export class UpstreamGuard implements FlowGuard {
-  readonly breaker: CircuitBreaker
   readonly #options: UpstreamGuardOptions
-  /** Calls that wait for their turn, and when that becomes too long, in the order in which they came. */
-  readonly #queue = new Map<Flow, number>()
+  readonly #tenants = new Map<string, TenantCalls>()
+  readonly #share: number
   readonly #pauses = new ExponentialBackoff({ initialDelay: SHORTEST_PAUSE_MS, maxDelay: LONGEST_PAUSE_MS })
   #open = 0
+  #waiting = 0
+  /** When the server last answered anybody. */
+  #answeredAt = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: UpstreamGuardOptions) {
-    const { server, limits, now } = options
     this.#options = options
-    this.breaker = new CircuitBreaker({
-      server,
-      failures: limits.breakerFailures,
-      firstMs: limits.breakerMs,
-      longestMs: limits.longestBreakerMs,
-      now,
-    })
+    this.#share = shareOf(options.limits.callsPerServer)
+  }
+
+  /** The worst that any tenant meets. */
+  get state(): UpstreamBreaker['state'] {
+    const states = [...this.#tenants.values()].map(({ breaker }) => breaker.state)
+    return states.find((it) => it === 'open') ?? states.find((it) => it === 'half-open') ?? 'closed'
+  }
+
+  breakerOf(tenant: string): CircuitBreaker {
+    return this.#callsOf(tenant).breaker
   }
 
   /** Sends the call, or lets it wait, or refuses it. */
@@ -50,70 +81,122 @@ export class UpstreamGuard implements FlowGuard {
       flow.dispatch()
       return
     }
-    if (this.#open < this.#options.limits.callsPerServer && this.#queue.size === 0) this.#start(flow)
-    else this.#wait(flow)
+    const calls = this.#callsOf(flow.context.principal.tenant)
+    if (this.#hasRoom(calls) && calls.queue.length === 0) this.#start(flow, calls)
+    else this.#wait(flow, calls)
   }
 
   settled(flow: Flow): void {
-    if (this.#queue.size > 0 && this.#queue.delete(flow)) return
+    const calls = this.#callsOf(flow.context.principal.tenant)
+    if (this.#waiting > 0 && this.#leaveQueue(flow, calls)) return
     this.#open--
+    calls.open--
     const { failure } = flow
-    if (flow.answered) this.breaker.succeeded()
-    else if (failure === undefined || !isFaultOfServer(failure)) this.breaker.undecided(flow)
-    else this.#failed(flow, failure)
-    if (this.#queue.size > 0) this.#next()
+    if (flow.answered) {
+      this.#answeredAt = this.#options.now()
+      calls.breaker.succeeded()
+    } else if (failure === undefined || !isFaultOfServer(failure)) calls.breaker.undecided(flow)
+    else this.#failed(flow, failure, calls)
+    if (this.#waiting > 0) this.#next()
   }
 
   takesOver(flow: Flow, error: unknown): boolean {
     const { retry } = this.#options
-    if (retry === undefined || flow.repeatable === undefined || flow.wasHeard || this.#queue.has(flow))
+    if (retry === undefined || flow.repeatable === undefined || flow.wasHeard || this.#isWaiting(flow))
       return false
     if (!SallyportError.isInstance(error) || !isWorthRepeating(error)) return false
     if (flow.repeats >= (retry.attempts ?? 1)) return false
     const pauseMs = this.#pauseMs(error, flow.repeats)
     if (pauseMs === undefined) return false
     flow.repeats++
-    this.#failed(flow, error)
+    this.#failed(flow, error, this.#callsOf(flow.context.principal.tenant))
     flow.carrier = undefined
     setTimeout(() => void this.#repeat(flow, error), pauseMs)
     return true
   }
 
-  #start(flow: Flow): void {
-    const refusal = this.breaker.admit(flow)
+  #callsOf(tenant: string): TenantCalls {
+    const known = this.#tenants.get(tenant)
+    if (known !== undefined) return known
+    if (this.#tenants.size >= MAX_IDLE_TENANTS) this.#forgetIdle()
+    const { server, limits, now } = this.#options
+    const breaker = new CircuitBreaker({
+      server,
+      failures: limits.breakerFailures,
+      firstMs: limits.breakerMs,
+      longestMs: limits.longestBreakerMs,
+      now,
+    })
+    const calls = new TenantCalls(breaker)
+    this.#tenants.set(tenant, calls)
+    return calls
+  }
+
+  #forgetIdle(): void {
+    for (const [tenant, { open, queue, breaker }] of this.#tenants)
+      if (open === 0 && queue.length === 0 && breaker.state === 'closed') this.#tenants.delete(tenant)
+  }
+
+  #hasRoom({ open }: TenantCalls): boolean {
+    return this.#open < this.#options.limits.callsPerServer && open < this.#share
+  }
+
+  #start(flow: Flow, calls: TenantCalls): void {
+    const refusal = calls.breaker.admit(flow)
     if (refusal !== undefined) {
       flow.fail(refusal)
       return
     }
     this.#open++
+    calls.open++
     flow.guard = this
     flow.dispatch()
   }
 
-  #wait(flow: Flow): void {
+  #wait(flow: Flow, calls: TenantCalls): void {
     const { server, limits, now } = this.#options
-    const { refusal } = this.breaker
+    const { refusal } = calls.breaker
     if (refusal !== undefined) {
       flow.fail(refusal)
       return
     }
-    if (this.#queue.size >= limits.queuedCallsPerServer) {
-      const message = `is busy: ${limits.callsPerServer} calls are open and ${this.#queue.size} wait`
+    const most = limits.queuedCallsPerServer
+    if (this.#waiting >= most || calls.queue.length >= shareOf(most)) {
+      const message = `is busy: ${this.#open} calls are open and ${this.#waiting} wait`
       flow.fail(this.#busy(server, message))
       return
     }
     flow.guard = this
-    this.#queue.set(flow, now() + limits.queueMs)
+    calls.queue.push({ flow, deadline: now() + limits.queueMs })
+    this.#waiting++
     if (this.#timer === undefined) this.#expireIn(limits.queueMs)
   }
 
-  /** Lets those in whose turn it is. */
+  #isWaiting(flow: Flow): boolean {
+    return this.#callsOf(flow.context.principal.tenant).queue.some((it) => it.flow === flow)
+  }
+
+  #leaveQueue(flow: Flow, { queue }: TenantCalls): boolean {
+    const at = queue.findIndex((it) => it.flow === flow)
+    if (at < 0) return false
+    queue.splice(at, 1)
+    this.#waiting--
+    return true
+  }
+
+  /** Lets those in whose turn it is: of the tenants that wait, the one with the fewest calls open. */
   #next(): void {
-    for (const flow of this.#queue.keys()) {
-      if (this.#open >= this.#options.limits.callsPerServer) return
-      this.#queue.delete(flow)
-      flow.guard = undefined
-      this.#start(flow)
+    while (this.#waiting > 0) {
+      let next: TenantCalls | undefined
+      for (const calls of this.#tenants.values()) {
+        const mayStart = calls.queue.length > 0 && this.#hasRoom(calls)
+        if (mayStart && (next === undefined || calls.open < next.open)) next = calls
+      }
+      const first = next?.queue.shift()
+      if (next === undefined || first === undefined) return
+      this.#waiting--
+      first.flow.guard = undefined
+      this.#start(first.flow, next)
     }
   }
 
@@ -125,15 +208,18 @@ export class UpstreamGuard implements FlowGuard {
   #expire(): void {
     this.#timer = undefined
     const { server, limits, now } = this.#options
-    for (const [flow, deadline] of this.#queue) {
-      const restMs = deadline - now()
-      if (restMs > 0) {
-        this.#expireIn(restMs)
-        return
+    let restMs = Number.POSITIVE_INFINITY
+    for (const { queue } of this.#tenants.values()) {
+      for (const { flow, deadline } of [...queue]) {
+        if (deadline > now()) {
+          restMs = Math.min(restMs, deadline - now())
+          break
+        }
+        const message = `is busy: ${this.#open} calls have been open for ${limits.queueMs} ms`
+        flow.fail(this.#busy(server, message))
       }
-      const message = `is busy: ${limits.callsPerServer} calls have been open for ${limits.queueMs} ms`
-      flow.fail(this.#busy(server, message))
     }
+    if (restMs < Number.POSITIVE_INFINITY) this.#expireIn(restMs)
   }
 
   #busy(server: string, message: string): UpstreamError {
@@ -144,14 +230,19 @@ export class UpstreamGuard implements FlowGuard {
     })
   }
 
-  #failed(flow: Flow, error: SallyportError): void {
-    if (!isFaultOfServer(error) || !this.breaker.failed(flow, error)) return
+  #failed(flow: Flow, error: SallyportError, { breaker, queue }: TenantCalls): void {
+    // a server that has answered somebody meanwhile is there: it is this call that it fails at
+    if (this.#answeredAt > flow.startedAt) {
+      breaker.undecided(flow)
+      return
+    }
+    if (!isFaultOfServer(error) || !breaker.failed(flow, error)) return
     const { server, logger } = this.#options
     logger.warn('server keeps failing and is left alone for a while', { server, error: error.message })
     // those who wait would only be told later
-    for (const waiting of [...this.#queue.keys()]) {
-      const { refusal } = this.breaker
-      if (refusal !== undefined) waiting.fail(refusal)
+    for (const waiting of [...queue]) {
+      const { refusal } = breaker
+      if (refusal !== undefined) waiting.flow.fail(refusal)
     }
   }
 
@@ -167,7 +258,7 @@ export class UpstreamGuard implements FlowGuard {
   async #repeat(flow: Flow, error: SallyportError): Promise<void> {
     const allowed = isUnsent(error) || (await flow.repeatable?.isSafe()) === true
     if (flow.settled) return
-    const refusal = this.breaker.admit(flow)
+    const refusal = this.breakerOf(flow.context.principal.tenant).admit(flow)
     if (refusal !== undefined || !allowed) {
       flow.repeats = Number.POSITIVE_INFINITY
       flow.fail(error)
@@ -177,6 +268,11 @@ export class UpstreamGuard implements FlowGuard {
     logger.info('a call is made again', { server, method: flow.method, error: error.message })
     flow.dispatch()
   }
+}
+
+/** Rounded up: where there is little, one may take it all. */
+function shareOf(limit: number): number {
+  return Math.ceil(limit * SHARE)
 }
 
 /** A call that ran out of time has used up its caller's patience, and would again. */

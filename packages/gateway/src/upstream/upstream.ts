@@ -159,7 +159,7 @@ export class Upstream implements CarrierSource {
       reachable,
       lastError,
       era: this.#era.status,
-      breaker: this.guard.breaker.state,
+      breaker: this.guard.state,
       processes: this.#processes(),
       http: kind.of === 'http' ? kind.client.load : undefined,
     }

@@ -38,12 +38,14 @@ interface Place<Call> {
 /** Why a call cannot wait. */
 export interface ParkingLimit {
   readonly limit: number
-  readonly of: 'calls' | 'calls of one caller' | 'bytes'
+  readonly of: 'calls' | 'calls of one caller' | 'bytes' | 'bytes of one caller'
 }
 
 const SWEEP_MS = 1_000
 /** Requests, questions and answers that wait, of all callers together. */
 const MAX_BYTES = 256 * 1024 * 1024
+/** The same, of one caller: others need some of it too. */
+const MAX_OWN_BYTES = MAX_BYTES / 8
 
 /** The calls of all servers that wait for clients, and the states that lead to them. One per gateway, so that it can be bounded. */
 export class ParkedCalls<Call extends Parked> {
@@ -51,7 +53,7 @@ export class ParkedCalls<Call extends Parked> {
   readonly #seal: StateSeal
   readonly #places = new Map<string, Place<Call>>()
   readonly #ids = new Map<Call, string>()
-  readonly #owners = new Map<string, number>()
+  readonly #owners = new Map<string, { calls: number; bytes: number }>()
   #bytes = 0
   #sweep: NodeJS.Timeout | undefined
 
@@ -67,17 +69,20 @@ export class ParkedCalls<Call extends Parked> {
   /** The `requestState` that the client comes back with, or which limit keeps the call from waiting. */
   park(call: Call, boundTo: string): { readonly state: string } | ParkingLimit {
     const { now, maxCalls, maxPerOwner, keepMs } = this.#options
-    const own = this.#owners.get(call.owner) ?? 0
+    const own = this.#owners.get(call.owner) ?? { calls: 0, bytes: 0 }
     const bytes = call.bytesKept
-    if (own >= maxPerOwner) return { limit: maxPerOwner, of: 'calls of one caller' }
+    if (own.calls >= maxPerOwner) return { limit: maxPerOwner, of: 'calls of one caller' }
     if (this.#places.size >= maxCalls) return { limit: maxCalls, of: 'calls' }
     if (this.#bytes + bytes > MAX_BYTES) return { limit: MAX_BYTES, of: 'bytes' }
+    if (own.bytes + bytes > MAX_OWN_BYTES) return { limit: MAX_OWN_BYTES, of: 'bytes of one caller' }
     const id = randomUUID()
     const expiresAt = now() + keepMs
     this.#places.set(id, { call, expiresAt, bytes })
     this.#bytes += bytes
     this.#ids.set(call, id)
-    this.#owners.set(call.owner, own + 1)
+    own.calls++
+    own.bytes += bytes
+    this.#owners.set(call.owner, own)
     this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref()
     return { state: this.#seal.seal(JSON.stringify([id, call.round, expiresAt]), boundTo) }
   }
@@ -85,8 +90,11 @@ export class ParkedCalls<Call extends Parked> {
   /** True if so much more can be kept for a call that waits. */
   mayKeep(call: Call, bytes: number): boolean {
     const place = this.#places.get(this.#ids.get(call) ?? '')
-    if (place === undefined || this.#bytes + bytes > MAX_BYTES) return false
+    const own = this.#owners.get(call.owner)
+    if (place === undefined || own === undefined) return false
+    if (this.#bytes + bytes > MAX_BYTES || own.bytes + bytes > MAX_OWN_BYTES) return false
     place.bytes += bytes
+    own.bytes += bytes
     this.#bytes += bytes
     return true
   }
@@ -117,11 +125,15 @@ export class ParkedCalls<Call extends Parked> {
     const id = this.#ids.get(call)
     if (id === undefined) return
     this.#ids.delete(call)
-    this.#bytes -= this.#places.get(id)?.bytes ?? 0
+    const bytes = this.#places.get(id)?.bytes ?? 0
+    this.#bytes -= bytes
     this.#places.delete(id)
-    const left = (this.#owners.get(call.owner) ?? 1) - 1
-    if (left > 0) this.#owners.set(call.owner, left)
-    else this.#owners.delete(call.owner)
+    const own = this.#owners.get(call.owner)
+    if (own !== undefined) {
+      own.calls--
+      own.bytes -= bytes
+      if (own.calls === 0) this.#owners.delete(call.owner)
+    }
     if (this.#places.size > 0) return
     clearInterval(this.#sweep)
     this.#sweep = undefined
