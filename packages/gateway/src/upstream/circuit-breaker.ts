@@ -36,6 +36,7 @@ export class CircuitBreaker {
   #openUntil = 0
   /** The call that was let through to see whether the server is back. */
   #trial: object | undefined
+  #trialSince = 0
   #lastFailure: SallyportError | undefined
 
   constructor(options: CircuitBreakerOptions) {
@@ -53,7 +54,7 @@ export class CircuitBreaker {
   get refusal(): UpstreamError | undefined {
     if (this.#wait === undefined) return undefined
     const restMs = this.#openUntil - this.#options.now()
-    if (restMs <= 0 && this.#trial === undefined) return undefined
+    if (restMs <= 0 && !this.#isTrying) return undefined
     const { server } = this.#options
     const why = this.#lastFailure === undefined ? 'it failed' : detailOf(this.#lastFailure)
     return new BlamelessError(
@@ -70,12 +71,18 @@ export class CircuitBreaker {
     return this.#trial === undefined ? 'open' : 'half-open'
   }
 
+  /** One that takes long says nothing: after a while the next call is let through as well. */
+  get #isTrying(): boolean {
+    return this.#trial !== undefined && this.#options.now() - this.#trialSince < this.#options.firstMs
+  }
+
   /** Asks for leave to make this call. With the circuit half-open, the first one that asks gets it. */
   admit(call: object): UpstreamError | undefined {
     if (this.#wait === undefined) return undefined
     const { refusal } = this
     if (refusal === undefined) {
       this.#trial = call
+      this.#trialSince = this.#options.now()
       publishBreaker(this.#options.server, 'half-open', undefined)
     }
     return refusal

@@ -26,6 +26,7 @@ export interface DuplexChannelOptions {
 interface OpenCall {
   readonly call: Call
   readonly token: Buffer | undefined
+  readonly sentAt: number
   deadline: number
 }
 
@@ -41,6 +42,7 @@ export class DuplexChannel {
   #hasServed = false
   /** Calls in a row that got no answer in time. */
   #timeouts = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
 
   constructor(options: DuplexChannelOptions) {
     this.#options = options
@@ -73,8 +75,9 @@ export class DuplexChannel {
       token = bytes.subarray(scan.tokenStart, scan.tokenEnd)
       edits.push([scan.tokenStart, scan.tokenEnd, String(number)])
     }
-    const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#options.now() + timeoutMs
-    this.#calls.set(number, { call, token, deadline })
+    const sentAt = this.#options.now()
+    const deadline = timeoutMs === 0 ? Number.POSITIVE_INFINITY : sentAt + timeoutMs
+    this.#calls.set(number, { call, token, sentAt, deadline })
     this.#numbers.set(call, number)
     const { trace } = call.context
     const traceEdit = trace === undefined ? undefined : traceInMeta(trace, bytes, scan)
@@ -113,10 +116,11 @@ export class DuplexChannel {
   /** Ends the calls whose time is over; called now and then. */
   sweep(): void {
     const now = this.#options.now()
-    for (const { call, deadline } of this.#calls.values()) {
+    for (const { call, sentAt, deadline } of this.#calls.values()) {
       if (deadline > now) continue
       this.cancel(call, 'timeout')
-      this.#timeouts++
+      // who has answered somebody meanwhile is not stuck
+      if (this.#answeredAt < sentAt) this.#timeouts++
       call.fail(new UpstreamError('ERR_UPSTREAM_TIMEOUT', this.#options.server, 'did not answer in time'))
     }
     const { stuck } = this.#options
@@ -146,7 +150,7 @@ export class DuplexChannel {
     const open = this.#find(message, scan.idStart, scan.idEnd)
     // late answers to calls that were cancelled or timed out end here
     if (open === undefined) return
-    this.#timeouts = 0
+    this.#isAlive()
     const { method } = open.call
     if (method !== 'initialize' && method !== 'server/discover') this.#hasServed = true
     this.#forget(open.call)
@@ -159,11 +163,16 @@ export class DuplexChannel {
   #progress(message: Buffer, scan: MessageScan): void {
     const open = this.#find(message, scan.progressStart, scan.progressEnd)
     if (open?.token === undefined) return
-    this.#timeouts = 0
+    this.#isAlive()
     if (open.deadline !== Number.POSITIVE_INFINITY)
       open.deadline = this.#options.now() + this.#options.timeoutMs
     const restored = splice(message, [scan.progressStart, scan.progressEnd, open.token])
     this.#options.fromServer(restored, rescan(restored, scan), open.call)
+  }
+
+  #isAlive(): void {
+    this.#timeouts = 0
+    this.#answeredAt = this.#options.now()
   }
 
   #find(message: Buffer, start: number, end: number): OpenCall | undefined {

@@ -24,6 +24,11 @@ export interface HttpRequest {
   readonly body?: Buffer | undefined
   /** Milliseconds until the head of the answer, and between two parts of its body; 0 waits for ever. */
   readonly timeoutMs: number
+  /**
+   * It may be what an open call waits for (an answer to a question, a cancellation, the handshake), so it must not wait for a
+   * connection that open calls have.
+   */
+  readonly aside?: boolean
 }
 
 export type HttpHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -50,6 +55,8 @@ export interface HttpAnswer {
 export const nothingToAbort: Abortable = { abort() {} }
 
 const NONE: readonly string[] = []
+/** What goes there is short and answered at once. */
+const ASIDE_CONNECTIONS = 32
 
 /** What the gateway sends to servers that are reached by URL: no redirects, no headers but its own and the server's. */
 export class HttpClient {
@@ -59,6 +66,8 @@ export class HttpClient {
   readonly #pool: Pool
   /** Streams that stay open have connections of their own: they must not take those of calls. */
   readonly #streams: Pool
+  /** For what open calls may wait for. */
+  readonly #aside: Pool
   readonly #credentials: UpstreamCredentials | undefined
   readonly #configured: readonly string[]
   readonly reachability: Reachability
@@ -76,6 +85,7 @@ export class HttpClient {
     this.#credentials = credentials
     this.#pool = new Pool(this.#url.origin, { connections: maxConnections, pipelining: 1 })
     this.#streams = new Pool(this.#url.origin, { pipelining: 1 })
+    this.#aside = new Pool(this.#url.origin, { connections: ASIDE_CONNECTIONS, pipelining: 1 })
     this.#configured = Object.entries(server.definition.headers ?? {}).flat()
   }
 
@@ -108,9 +118,9 @@ export class HttpClient {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs)
     })
-    await Promise.race([this.#pool.close(), late])
+    await Promise.race([Promise.all([this.#pool.close(), this.#aside.close()]), late])
     clearTimeout(timer)
-    await Promise.all([this.#pool.destroy(), this.#streams.destroy()])
+    await Promise.all([this.#pool.destroy(), this.#aside.destroy(), this.#streams.destroy()])
   }
 
   /** Obtains what the server wants to see, then sends. */
@@ -161,7 +171,7 @@ export class HttpClient {
 
   /** Hands the attempt to the connections. undici reports what it finds wrong to the attempt and does not throw. */
   dispatch(attempt: Attempt): void {
-    const { url, method, headers, body, timeoutMs } = attempt.request
+    const { url, method, headers, body, timeoutMs, aside } = attempt.request
     const path = url === undefined ? this.#path : url.pathname + url.search
     const options: Dispatcher.DispatchOptions = {
       path,
@@ -171,7 +181,7 @@ export class HttpClient {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
     }
-    const pool = timeoutMs === 0 ? this.#streams : this.#pool
+    const pool = timeoutMs === 0 ? this.#streams : aside === true ? this.#aside : this.#pool
     pool.dispatch(options, attempt)
   }
 

@@ -106,7 +106,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     const { client, context } = this.#options
     const ignore = { head() {}, data() {}, end() {}, fail() {} }
     client.send(
-      { context, method: 'DELETE', headers: this.#headers(STREAM_HEADERS), timeoutMs: 5_000 },
+      { context, method: 'DELETE', headers: this.#headers(STREAM_HEADERS), timeoutMs: 5_000, aside: true },
       ignore,
     )
   }
@@ -175,7 +175,8 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     // the answer may come before `send` returns: a refusal of the credentials port does
     this.#open.set(call, nothingToAbort)
     const answer = new MessageReader(server, maxAnswerBytes, stream, timeoutMs)
-    const request = client.send({ context: call.context, method, headers, body, timeoutMs }, answer)
+    const aside = call.method === 'initialize' || call.method === 'ping'
+    const request = client.send({ context: call.context, method, headers, body, timeoutMs, aside }, answer)
     if (this.#open.get(call) === nothingToAbort) this.#open.set(call, request)
   }
 
@@ -184,7 +185,14 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     const { client, context, timeoutMs } = this.#options
     let status = 0
     client.send(
-      { context, method: 'POST', headers: this.#headers(JSON_HEADERS), body: message, timeoutMs },
+      {
+        context,
+        method: 'POST',
+        headers: this.#headers(JSON_HEADERS),
+        body: message,
+        timeoutMs,
+        aside: true,
+      },
       {
         head: (received) => void (status = received),
         data() {},

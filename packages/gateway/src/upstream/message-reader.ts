@@ -1,6 +1,7 @@
 import { type SallyportError, UpstreamError } from '@sallyport/core'
 import { type MessageScan, scanArray, scanMessage } from '../wire/scan-message.ts'
 import { type SseEvent, SseParser } from '../wire/sse-parser.ts'
+import { BlamelessError } from './blameless-error.ts'
 import { type HttpAnswer, type HttpHeaders, oneHeader } from './http-client.ts'
 
 export interface MessageListener {
@@ -55,7 +56,7 @@ export class MessageReader implements HttpAnswer {
     if (this.#failed) return
     if (this.#parser === undefined) {
       this.#bytes += chunk.length
-      if (this.#bytes > this.#maxBytes) this.#fail(`the answer is larger than ${this.#maxBytes} bytes`)
+      if (this.#bytes > this.#maxBytes) this.#tooLarge(`the answer is larger than ${this.#maxBytes} bytes`)
       else {
         // most answers come in one part, and need no clock
         if (this.#chunks.length > 0) this.#checkTime()
@@ -69,7 +70,7 @@ export class MessageReader implements HttpAnswer {
       else this.#checkTime()
     } catch (error) {
       if (!(error instanceof RangeError)) throw error
-      this.#fail(error.message)
+      this.#tooLarge(error.message)
     }
   }
 
@@ -119,9 +120,10 @@ export class MessageReader implements HttpAnswer {
       this.#listener.message(message, scan, this.#status)
   }
 
-  #fail(message: string): void {
+  /** A limit of ours, which says nothing of how well the server is. */
+  #tooLarge(message: string): void {
     this.#failed = true
     this.#chunks = []
-    this.#listener.fail(new UpstreamError('ERR_UPSTREAM_PROTOCOL', this.#server, message))
+    this.#listener.fail(new BlamelessError('ERR_UPSTREAM_PROTOCOL', this.#server, message))
   }
 }

@@ -21,6 +21,7 @@ import type { ParkedCalls } from '../translate/modern-on-legacy/parked-calls.ts'
 import type { TranslatedCall } from '../translate/modern-on-legacy/translated-call.ts'
 import { HttpClient } from './http-client.ts'
 import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.ts'
+import { mostParkedAt } from '../translate/modern-on-legacy/parked-calls.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './legacy-transport.ts'
@@ -423,6 +424,8 @@ export class Upstream implements CarrierSource {
 
   #httpClient(server: NamedServer & { readonly definition: HttpServerDefinition }): HttpClient {
     const { credentials, limits } = this.#environment
-    return new HttpClient(server, credentials, limits.connectionsPerServer, this.#reachability)
+    // calls that wait for their clients keep their connections, and do not count as open calls meanwhile
+    const connections = limits.connectionsPerServer + mostParkedAt(limits.parkedCalls)
+    return new HttpClient(server, credentials, connections, this.#reachability)
   }
 }

@@ -168,8 +168,8 @@ describe.each(transports)('the state of a call that waits, of a server over %s,'
     })
   })
 
-  it('is limited in number, for each caller and for all', async () => {
-    const limits = { parkedCalls: 3, parkedCallsPerPrincipal: 2 }
+  it('is limited in number, for each caller and for each server', async () => {
+    const limits = { parkedCalls: 12, parkedCallsPerPrincipal: 2 }
     const { own, messages } = await startLegacyBehind(transport, script, { authenticate: believing, limits })
     const as = (who: string) => callTool(own, 'transfer', {}, { headers: bearer(who) })
     const first = await as('t/a')

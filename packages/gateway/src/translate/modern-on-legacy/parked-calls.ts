@@ -6,6 +6,8 @@ import { StateSeal } from './state-seal.ts'
 export interface Parked {
   /** `principalKey` of the caller. */
   readonly owner: string
+  readonly tenant: string
+  readonly server: string
   /** Bytes that are kept while it waits. */
   readonly bytesKept: number
   /** Rounds of questions so far: a state is good for the round that it was made for, once. */
@@ -38,7 +40,7 @@ interface Place<Call> {
 /** Why a call cannot wait. */
 export interface ParkingLimit {
   readonly limit: number
-  readonly of: 'calls' | 'calls of one caller' | 'bytes' | 'bytes of one caller'
+  readonly of: 'calls' | `calls of one ${'caller' | 'tenant' | 'server'}` | 'bytes' | 'bytes of one caller'
 }
 
 const SWEEP_MS = 1_000
@@ -47,13 +49,37 @@ const MAX_BYTES = 256 * 1024 * 1024
 /** The same, of one caller: others need some of it too. */
 const MAX_OWN_BYTES = MAX_BYTES / 8
 
+interface Tally {
+  calls: number
+  bytes: number
+}
+
+/** Of all calls that may wait, those of one server: each keeps a connection to it. */
+export function mostParkedAt(maxCalls: number): number {
+  return Math.ceil(maxCalls / 4)
+}
+
+function mostOfTenant(maxCalls: number): number {
+  return Math.ceil(maxCalls / 2)
+}
+
+function count(tallies: Map<string, Tally>, key: string, calls: number, bytes: number): void {
+  const tally = tallies.get(key) ?? { calls: 0, bytes: 0 }
+  tally.calls += calls
+  tally.bytes += bytes
+  if (tally.calls > 0) tallies.set(key, tally)
+  else tallies.delete(key)
+}
+
 /** The calls of all servers that wait for clients, and the states that lead to them. One per gateway, so that it can be bounded. */
 export class ParkedCalls<Call extends Parked> {
   readonly #options: ParkedCallsOptions
   readonly #seal: StateSeal
   readonly #places = new Map<string, Place<Call>>()
   readonly #ids = new Map<Call, string>()
-  readonly #owners = new Map<string, { calls: number; bytes: number }>()
+  readonly #owners = new Map<string, Tally>()
+  readonly #tenants = new Map<string, Tally>()
+  readonly #servers = new Map<string, Tally>()
   #bytes = 0
   #sweep: NodeJS.Timeout | undefined
 
@@ -73,6 +99,12 @@ export class ParkedCalls<Call extends Parked> {
     const bytes = call.bytesKept
     if (own.calls >= maxPerOwner) return { limit: maxPerOwner, of: 'calls of one caller' }
     if (this.#places.size >= maxCalls) return { limit: maxCalls, of: 'calls' }
+    const ofTenant = mostOfTenant(maxCalls)
+    if ((this.#tenants.get(call.tenant)?.calls ?? 0) >= ofTenant)
+      return { limit: ofTenant, of: 'calls of one tenant' }
+    const atServer = mostParkedAt(maxCalls)
+    if ((this.#servers.get(call.server)?.calls ?? 0) >= atServer)
+      return { limit: atServer, of: 'calls of one server' }
     if (this.#bytes + bytes > MAX_BYTES) return { limit: MAX_BYTES, of: 'bytes' }
     if (own.bytes + bytes > MAX_OWN_BYTES) return { limit: MAX_OWN_BYTES, of: 'bytes of one caller' }
     const id = randomUUID()
@@ -80,9 +112,9 @@ export class ParkedCalls<Call extends Parked> {
     this.#places.set(id, { call, expiresAt, bytes })
     this.#bytes += bytes
     this.#ids.set(call, id)
-    own.calls++
-    own.bytes += bytes
-    this.#owners.set(call.owner, own)
+    count(this.#owners, call.owner, 1, bytes)
+    count(this.#tenants, call.tenant, 1, bytes)
+    count(this.#servers, call.server, 1, bytes)
     this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref()
     return { state: this.#seal.seal(JSON.stringify([id, call.round, expiresAt]), boundTo) }
   }
@@ -128,12 +160,9 @@ export class ParkedCalls<Call extends Parked> {
     const bytes = this.#places.get(id)?.bytes ?? 0
     this.#bytes -= bytes
     this.#places.delete(id)
-    const own = this.#owners.get(call.owner)
-    if (own !== undefined) {
-      own.calls--
-      own.bytes -= bytes
-      if (own.calls === 0) this.#owners.delete(call.owner)
-    }
+    count(this.#owners, call.owner, -1, -bytes)
+    count(this.#tenants, call.tenant, -1, -bytes)
+    count(this.#servers, call.server, -1, -bytes)
     if (this.#places.size > 0) return
     clearInterval(this.#sweep)
     this.#sweep = undefined

@@ -93,6 +93,14 @@ export class TranslatedCall implements Call, Parked {
     this.#host = host
   }
 
+  get tenant(): string {
+    return this.context.principal.tenant
+  }
+
+  get server(): string {
+    return this.#host.server
+  }
+
   get owner(): string {
     return principalKey(this.context.principal)
   }
