@@ -166,15 +166,17 @@ describe.each(ERAS)('without its client connecting anew, a server of the %s era 
     const caller = await openCaller(gateway.at(name), era)
     await isFine(caller)
     bad.set(name, (_request, _response, { method }) => method === 'tools/call')
+    // one tenant may take three quarters of a server
+    const places = (limits.callsPerServer * 3) / 4
     const before = traffic.fewest
     const outcomes = await Promise.all(Array.from({ length: 12 }, () => caller.call('stuck')))
     expect(traffic.fewest).toBeGreaterThan(before)
-    expect(servers.get(name)?.count('stuck')).toBe(limits.callsPerServer)
+    expect(servers.get(name)?.count('stuck')).toBe(places)
     const codes = outcomes.map(({ code, retrySafe }) => `${code} ${retrySafe}`)
     const count = (text: string) => codes.filter((code) => code === text).length
     // those that it got may have run; of those that waited, and those for whom there was no room, it never heard
-    expect(count('ERR_UPSTREAM_TIMEOUT false')).toBe(limits.callsPerServer)
-    expect(count('ERR_UPSTREAM_UNAVAILABLE true')).toBe(12 - limits.callsPerServer)
+    expect(count('ERR_UPSTREAM_TIMEOUT false')).toBe(places)
+    expect(count('ERR_UPSTREAM_UNAVAILABLE true')).toBe(12 - places)
     bad.delete(name)
     await isFine(caller)
     await neighboursGoOn()
