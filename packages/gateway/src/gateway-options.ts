@@ -13,6 +13,10 @@ import {
 } from '@sallyport/core'
 import { z } from 'zod'
 import type { ToolsetOptions } from './aggregate/toolset.ts'
+import { plainIssues, strict } from './config/plain-issues.ts'
+import { functionPort, interceptor, port } from './config/port-issues.ts'
+import { serverIssues } from './config/server-issues.ts'
+import { isHost } from './front/host-check.ts'
 import { policyIssues, rateLimitIssues, toolsetIssues } from './policy/access-issues.ts'
 import type { PolicyEntry } from './policy/policy.ts'
 import type { RateLimitOptions } from './policy/rate-gate.ts'
@@ -193,55 +197,55 @@ export const defaultLimits: GatewayLimits = {
   inputRoundMs: 10 * 60_000,
 }
 
-/** A path segment, percent-encoded, and the beginning of tool names. Names such as "My server" are usual in clients' files. */
-const serverName = z
-  .string()
-  .min(1)
-  .max(64)
-  .regex(
-    /^[^/\p{Cc}\u2028\u2029\p{Surrogate}]+$/u,
-    'must not hold slashes, control characters or half characters',
-  )
-  .refine((name) => name !== '.' && name !== '..', 'must be a name that a URL can carry')
-
 const positive = z.number().int().positive()
-const retry = z.strictObject({ onlyIf: z.literal('annotated'), attempts: positive.max(5).optional() })
-const common = { timeoutMs: positive.optional(), retry: retry.optional() }
-const strings = z.record(z.string(), z.string())
-const serverDefinition = z.union(
-  [
-    z.object({
-      ...common,
-      command: z.string().min(1),
-      args: z.array(z.string()).readonly().optional(),
-      env: strings.optional(),
-      cwd: z.string().optional(),
-      sharing: z.enum(['tenant', 'principal', 'session']).optional(),
-    }),
-    z.object({
-      ...common,
-      url: z.url({ protocol: /^https?$/ }),
-      headers: strings.optional(),
-      transport: z.enum(['auto', 'streamable-http', 'sse']).optional(),
-    }),
-  ],
-  { error: 'expected { command } to start a process or { url } to reach a server over HTTP' },
-)
-
-const limits = z.strictObject(
+const limits = strict(
   Object.fromEntries(Object.keys(defaultLimits).map((name) => [name, positive.optional()])),
 )
 
-const options = z.object({
-  publicUrl: z.url({ protocol: /^https?$/ }).optional(),
-  allowedOrigins: z.array(z.url()).readonly().optional(),
-  allowedHosts: z.array(z.string().min(1)).readonly().optional(),
+const publicUrl = z
+  .url({
+    protocol: /^https?$/,
+    error: 'expected an absolute http or https URL, such as https://mcp.example.com/mcp',
+  })
+  .refine((url) => !/[?#]/.test(url), 'must not have a query or a fragment')
+const origin = z
+  .url({ error: 'expected an origin, such as https://app.example.com' })
+  .refine(
+    (url) => !/^https?:/i.test(url) || new URL(url).origin === url,
+    'expected scheme, host and port as browsers send them, such as https://app.example.com, and no path',
+  )
+const host = z
+  .string()
+  .refine(isHost, 'expected a host and perhaps a port, such as mcp.example.com or mcp.example.com:8443')
+
+const options = strict({
+  servers: z.unknown().optional(),
+  publicUrl: publicUrl.optional(),
+  authenticate: port('authenticate'),
+  audit: port('begin'),
+  credentials: port('get'),
+  policy: z.unknown().optional(),
+  rateLimits: z.unknown().optional(),
+  rateLimiter: port('consume'),
+  toolsets: z.unknown().optional(),
+  interceptors: z.array(interceptor).readonly().optional(),
+  runtime: port('start'),
+  sessions: port('put', 'get', 'update', 'delete'),
+  allowedOrigins: z.array(origin).readonly().optional(),
+  allowedHosts: z.array(host).readonly().optional(),
+  serverInfo: strict({ name: z.string().min(1), version: z.string().min(1) }).optional(),
   limits: limits.optional(),
-})
+  logger: port('debug', 'info', 'warn', 'error'),
+  now: functionPort,
+} satisfies Record<keyof GatewayOptions, z.ZodType>)
 
 /** Throws a {@link ConfigError} that names every mistake. */
 export function checkOptions(given: GatewayOptions): void {
-  const issues = issuesOf(options.safeParse(given), '')
+  if (typeof given !== 'object' || given === null) {
+    const message = "expected options, such as createGateway({ servers: { files: { command: 'node' } } })"
+    throw new ConfigError([{ path: '', message }])
+  }
+  const issues = plainIssues(options.safeParse(given), '')
   const registry = isRegistry(given.servers)
   if (!registry) issues.push(...serverIssues(given.servers))
   // what a registry will hold, nobody knows yet
@@ -254,24 +258,8 @@ export function checkOptions(given: GatewayOptions): void {
   if (issues.length > 0) throw new ConfigError(issues)
 }
 
-/** What is wrong with a set of servers; empty if nothing. */
-export function serverIssues(servers: unknown): { path: string; message: string }[] {
-  if (typeof servers !== 'object' || servers === null)
-    return [{ path: 'servers', message: 'expected an object' }]
-  return Object.entries(servers).flatMap(([name, definition]) => [
-    ...issuesOf(serverName.safeParse(name), `servers.${name}`),
-    ...issuesOf(serverDefinition.safeParse(definition), `servers.${name}`),
-  ])
-}
-
-export function isRegistry(servers: GatewayOptions['servers']): servers is ServerRegistry {
-  return typeof servers['list'] === 'function' && typeof servers['watch'] === 'function'
-}
-
-function issuesOf(result: z.ZodSafeParseResult<unknown>, base: string): { path: string; message: string }[] {
-  if (result.success) return []
-  return result.error.issues.map((issue) => ({
-    path: [base, ...issue.path.map(String)].filter((part) => part !== '').join('.'),
-    message: issue.message,
-  }))
+export function isRegistry(servers: unknown): servers is ServerRegistry {
+  if (typeof servers !== 'object' || servers === null || !('list' in servers && 'watch' in servers))
+    return false
+  return typeof servers.list === 'function' && typeof servers.watch === 'function'
 }

@@ -1,15 +1,17 @@
-import type {
-  PolicyExplanation,
-  PolicyTarget,
-  Principal,
-  ServerDefinition,
-  ServerRegistry,
+import {
+  ConfigError,
+  type PolicyExplanation,
+  type PolicyTarget,
+  type Principal,
+  type ServerDefinition,
+  type ServerRegistry,
 } from '@sallyport/core'
 import { createFetchHandler, type FetchInfo } from './front/fetch-handler.ts'
 import { HttpFront } from './front/http-front.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { type GatewayStatus, statusOf } from './status.ts'
-import { checkOptions, type GatewayOptions, isRegistry, serverIssues } from './gateway-options.ts'
+import { serverIssues } from './config/server-issues.ts'
+import { checkOptions, type GatewayOptions, isRegistry } from './gateway-options.ts'
 
 /** A running gateway. How clients reach it is up to `fetch`, `nodeHandler` and `serveStdio`. */
 export interface Gateway {
@@ -71,8 +73,8 @@ function warnOfOpenAudience({ publicUrl, authenticate }: GatewayOptions, { logge
 
 export function partsOf(gateway: Gateway): AttachedParts {
   const found = parts.get(gateway)
-  if (found === undefined) throw new TypeError('this object was not made by createGateway')
-  return found
+  if (found !== undefined) return found
+  throw new ConfigError([{ path: 'gateway', message: 'expected what createGateway() returned' }])
 }
 
 const SWEEP_MS = 5_000

@@ -14,6 +14,13 @@ export function closestName(name: string, known: Iterable<string>): string | und
   return closest
 }
 
+/** That there is nothing of this name, and what may have been meant. */
+export function missing(what: string, name: string, known: readonly string[]): string {
+  const meant = closestName(name, known)
+  const hint = meant === undefined ? `known: ${known.join(', ') || 'none'}` : `did you mean "${meant}"?`
+  return `there is no ${what} "${name}" (${hint})`
+}
+
 function simplify(name: string): string {
   return name.toLowerCase().replaceAll(/[-_ ]/g, '')
 }

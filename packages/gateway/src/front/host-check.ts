@@ -8,6 +8,11 @@ export interface HostCheckOptions {
 
 /** A name or an address, and perhaps a port: whatever else a URL may hold does not belong into `Host` (RFC 9110 section 7.2). */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
+
+export function isHost(text: string): boolean {
+  return HOST.test(text)
+}
+
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 const REFUSED = 'this Origin may not call here'

@@ -1,6 +1,7 @@
 import { ConfigError, type ConfigIssue } from '@sallyport/core'
 import { z } from 'zod'
-import { closestName } from '../config/closest-name.ts'
+import { missing } from '../config/closest-name.ts'
+import { plainIssues, strict } from '../config/plain-issues.ts'
 import type { GatewayOptions } from '../gateway-options.ts'
 import { Glob } from './glob.ts'
 import { EveryPolicy, policyOf } from './policy.ts'
@@ -31,7 +32,7 @@ export function rateLimitIssues(
   servers: readonly string[] | undefined,
 ): readonly ConfigIssue[] {
   if (given === undefined) return []
-  const issues = issuesOf(rateLimits.safeParse(given), 'rateLimits')
+  const issues = plainIssues(rateLimits.safeParse(given), 'rateLimits')
   if (issues.length > 0) return issues
   return given.flatMap(({ tools }, index) => {
     const patterns = typeof tools === 'string' ? [tools] : (tools ?? [])
@@ -47,7 +48,7 @@ export function toolsetIssues(
   servers: readonly string[] | undefined,
 ): readonly ConfigIssue[] {
   if (given === undefined) return []
-  const issues = issuesOf(toolsets.safeParse(given), 'toolsets')
+  const issues = plainIssues(toolsets.safeParse(given), 'toolsets')
   if (issues.length > 0) return issues
   return Object.entries(given).flatMap(([name, { tools = [], prompts = [], resources = [] }]) => [
     ...selections(`toolsets.${name}.tools`, tools, servers, ({ as, tool }) => as ?? tool),
@@ -66,7 +67,7 @@ function selections<Selection extends { readonly server: string }>(
   return chosen.flatMap((selection, index) => {
     const issues: ConfigIssue[] = []
     if (servers !== undefined && !servers.includes(selection.server))
-      issues.push({ path: `${path}.${index}.server`, message: missing(selection.server, servers) })
+      issues.push({ path: `${path}.${index}.server`, message: missing('server', selection.server, servers) })
     const name = nameOf(selection)
     if (name !== undefined && names.has(name))
       issues.push({ path: `${path}.${index}`, message: `is another "${name}": give it a name with "as"` })
@@ -79,38 +80,28 @@ function unknownServers(
   { rules }: RulePolicy,
   servers: readonly string[] | undefined,
 ): readonly ConfigIssue[] {
-  return rules.flatMap((rule, index) =>
-    rule.patterns.flatMap(({ serverText, path }) => {
+  return rules.flatMap((rule, index) => {
+    // as in explanations
+    const label = rule.name === undefined ? String(index) : `${index} (${rule.name})`
+    return rule.patterns.flatMap(({ serverText, path }) => {
       const message = unknownServer(serverText, servers)
-      return message === undefined ? [] : [{ path: `policy.${index}.${path}`, message }]
-    }),
-  )
+      return message === undefined ? [] : [{ path: `policy.${label}.${path}`, message }]
+    })
+  })
 }
 
 function unknownServer(pattern: string, servers: readonly string[] | undefined): string | undefined {
   const glob = Glob.parse(pattern)
   if (servers === undefined || glob === undefined || servers.some((name) => glob.matches(name)))
     return undefined
-  return glob.literal === undefined ? `no server has a name like ${pattern}` : missing(glob.literal, servers)
-}
-
-function missing(name: string, servers: readonly string[]): string {
-  const meant = closestName(name, servers)
-  const known = meant === undefined ? `known: ${servers.join(', ') || 'none'}` : `did you mean "${meant}"?`
-  return `there is no server "${name}" (${known})`
-}
-
-function issuesOf(result: z.ZodSafeParseResult<unknown>, base: string): ConfigIssue[] {
-  if (result.success) return []
-  return result.error.issues.map(({ path, message }) => ({
-    path: [base, ...path.map(String)].join('.'),
-    message,
-  }))
+  return glob.literal === undefined
+    ? `no server has a name like ${pattern}`
+    : missing('server', glob.literal, servers)
 }
 
 const rateLimits = z
   .array(
-    z.strictObject({
+    strict({
       name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected letters, digits, - and _'),
       per: z.enum(['principal', 'tenant', 'principal+tool']),
       tools: oneOrMorePatterns,
@@ -129,36 +120,34 @@ const shownName = z
 const shown = { as: shownName.optional(), title: text.optional(), description: text.optional() }
 const toolsets = z.record(
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'expected letters, digits, ., - and _'),
-  z
-    .strictObject({
-      tools: z
-        .array(
-          z.strictObject({
-            server: text,
-            tool: text,
-            ...shown,
-            annotations: z.record(z.string(), z.json()).optional(),
-          }),
-        )
-        .optional(),
-      prompts: z.array(z.strictObject({ server: text, prompt: text, ...shown })).optional(),
-      resources: z
-        .array(
-          z.strictObject({
-            server: text,
-            uri: text.refine(
-              (uri) => Glob.parse(uri) !== undefined,
-              'a backslash escapes an asterisk or a backslash',
-            ),
-          }),
-        )
-        .optional(),
-      instructions: text.optional(),
-    })
-    .refine(
-      ({ tools = [], prompts = [], resources = [] }) => tools.length + prompts.length + resources.length > 0,
-      {
-        error: 'is empty: name tools, prompts or resources',
-      },
-    ),
+  strict({
+    tools: z
+      .array(
+        strict({
+          server: text,
+          tool: text,
+          ...shown,
+          annotations: z.record(z.string(), z.json()).optional(),
+        }),
+      )
+      .optional(),
+    prompts: z.array(strict({ server: text, prompt: text, ...shown })).optional(),
+    resources: z
+      .array(
+        strict({
+          server: text,
+          uri: text.refine(
+            (uri) => Glob.parse(uri) !== undefined,
+            'a backslash escapes an asterisk or a backslash',
+          ),
+        }),
+      )
+      .optional(),
+    instructions: text.optional(),
+  }).refine(
+    ({ tools = [], prompts = [], resources = [] }) => tools.length + prompts.length + resources.length > 0,
+    {
+      error: 'is empty: name tools, prompts or resources',
+    },
+  ),
 )

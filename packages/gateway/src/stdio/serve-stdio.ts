@@ -1,9 +1,10 @@
 import type { Readable, Writable } from 'node:stream'
-import type { Principal, RequestContext } from '@sallyport/core'
+import { ConfigError, type Principal, type RequestContext } from '@sallyport/core'
 import { BatchReply } from '../call/batch-reply.ts'
 import { toolsetEndpoint } from '../call/endpoint.ts'
 import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
+import { missing } from '../config/closest-name.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
 import { unsupported } from '../front/modern-http.ts'
 import { PacedWriter } from '../front/paced-writer.ts'
@@ -48,10 +49,14 @@ export interface StdioConnection {
 export function serveStdio(gateway: Gateway, options: StdioOptions = {}): StdioConnection {
   const { core } = partsOf(gateway)
   if (options.server !== undefined && core.upstreams.get(options.server) === undefined) {
-    throw new RangeError(`there is no server "${options.server}"`)
+    const servers = core.upstreams.all().map(({ name }) => name)
+    throw new ConfigError([
+      { path: 'serveStdio.server', message: missing('server', options.server, servers) },
+    ])
   }
   if (options.toolset !== undefined && !core.toolsets.has(options.toolset)) {
-    throw new RangeError(`there is no toolset "${options.toolset}"`)
+    const message = missing('toolset', options.toolset, [...core.toolsets.keys()])
+    throw new ConfigError([{ path: 'serveStdio.toolset', message }])
   }
   return new StdioFront(core, options)
 }
