@@ -10,7 +10,9 @@ import { createFetchHandler, type FetchInfo } from './front/fetch-handler.ts'
 import { HttpFront } from './front/http-front.ts'
 import { GatewayCore } from './gateway-core.ts'
 import { type GatewayStatus, statusOf } from './status.ts'
+import { missing } from './config/closest-name.ts'
 import { serverIssues } from './config/server-issues.ts'
+import { checkQuestion } from './policy/explain-issues.ts'
 import { checkOptions, type GatewayOptions, isRegistry } from './gateway-options.ts'
 
 /** A running gateway. How clients reach it is up to `fetch`, `nodeHandler` and `serveStdio`. */
@@ -24,8 +26,9 @@ export interface Gateway {
   /** What is open, connected, kept and wrong at this moment. */
   status(): GatewayStatus
   /**
-   * Why a caller sees something or not, and may use it or not, as far as the policy goes. Names are the server's own; whether there
-   * is such a server, tool or resource is not looked at.
+   * Why a caller sees something or not, and may use it or not, as far as the policy goes. Names are the server's own. That there is
+   * no such server is said in `reason`; whether it has such a tool or resource is not looked at. Rejects with a `ConfigError` if
+   * there is no such kind of target, or if the principal is incomplete.
    */
   explain(principal: Principal, target: PolicyTarget): Promise<PolicyExplanation>
   /**
@@ -56,7 +59,13 @@ export function createGateway(options: GatewayOptions): Gateway {
     ready: () => life.ready(),
     health: () => core.health(),
     status: () => statusOf(core),
-    explain: async (principal, target) => core.access.explain(principal, target),
+    explain: async (principal, target) => {
+      checkQuestion(principal, target)
+      const explanation = await core.access.explain(principal, target)
+      const servers = core.upstreams.all().map(({ name }) => name)
+      if (!life.serversKnown || servers.includes(target.server)) return explanation
+      return { ...explanation, reason: `${missing('server', target.server, servers)}; ${explanation.reason}` }
+    },
     close: (closing) => life.close(closing?.deadlineMs ?? 10_000),
     [Symbol.asyncDispose]: () => life.close(10_000),
   }
@@ -84,6 +93,7 @@ const LONGEST_RETRY_MS = 60_000
 /** Beginning, reloads and end of a gateway. */
 class Life {
   readonly #core: GatewayCore
+  readonly #fixed: boolean
   readonly #loaded: Promise<void>
   readonly #sweep: NodeJS.Timeout
   #unwatch: (() => void) | undefined
@@ -94,6 +104,7 @@ class Life {
 
   constructor(core: GatewayCore, servers: GatewayOptions['servers']) {
     this.#core = core
+    this.#fixed = !isRegistry(servers)
     if (isRegistry(servers)) {
       this.#unwatch = servers.watch(() => void this.#load(servers))
       this.#loaded = this.#load(servers)
@@ -107,6 +118,11 @@ class Life {
       core.sweepRetired()
     }, SWEEP_MS)
     this.#sweep.unref()
+  }
+
+  /** False until a registry has been read. */
+  get serversKnown(): boolean {
+    return this.#fixed || this.#appliedLoad > 0
   }
 
   async ready(): Promise<void> {

@@ -60,6 +60,7 @@ function wordsFor(issue: z.core.$ZodIssue): string {
     case 'invalid_type':
       if (issue.message.endsWith('received undefined'))
         return `is missing: expected ${article(issue.expected)}`
+      if (issue.expected === 'int') return 'expected a whole number'
       return issue.message
         .replace(/^Invalid input: expected \w+/, `expected ${article(issue.expected)}`)
         .replace('received', 'found')
@@ -71,7 +72,6 @@ function wordsFor(issue: z.core.$ZodIssue): string {
 }
 
 function article(type: string): string {
-  if (type === 'int') return 'a whole number'
   if (type === 'record') return 'an object'
   return `${/^[aio]/.test(type) ? 'an' : 'a'} ${type}`
 }

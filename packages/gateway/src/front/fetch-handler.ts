@@ -7,7 +7,7 @@ import type { SlowClient, SlowClients } from './slow-clients.ts'
 /** What a `Request` does not tell. */
 export interface FetchInfo {
   /** Address of the peer. Without it, nobody counts as being on this machine. */
-  readonly remoteAddress?: string
+  readonly remoteAddress?: string | undefined
 }
 
 /** Nothing is held back below this; what is queued beyond it counts as waiting for the client. */

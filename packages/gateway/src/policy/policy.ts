@@ -1,5 +1,6 @@
 import {
   ConfigError,
+  type ConfigIssue,
   type ExplainingPolicy,
   type Policy,
   type PolicyDecision,
@@ -21,10 +22,7 @@ export type PolicyEntry = PolicyRule | Policy
 export function policy(...entries: readonly PolicyEntry[]): ExplainingPolicy {
   const rules = entries.flatMap((entry) => (entry instanceof CheckedRule ? [entry] : []))
   const others = entries.flatMap((entry) => (isPolicy(entry) ? [entry] : []))
-  if (rules.length + others.length < entries.length) {
-    const message = 'expected what allow() and deny() return, or an object with decide()'
-    throw new ConfigError([{ path: 'policy', message }])
-  }
+  if (rules.length + others.length < entries.length) throw new ConfigError(entryIssues(entries))
   const [first, ...more] = rules.length > 0 ? [new RulePolicy(rules), ...others] : others
   if (first === undefined) return new RulePolicy([])
   return more.length === 0 && isExplaining(first) ? first : new EveryPolicy([first, ...more])
@@ -59,7 +57,17 @@ export function policyOf(given: PolicyEntry | readonly PolicyEntry[]): Policy {
   return isPolicy(given) ? given : policy(given)
 }
 
+function entryIssues(entries: readonly PolicyEntry[]): readonly ConfigIssue[] {
+  const message = 'expected what allow() and deny() return, or an object with decide()'
+  return entries.flatMap((entry, index) => {
+    if (entry instanceof CheckedRule || isPolicy(entry)) return []
+    return [{ path: entries.length === 1 ? 'policy' : `policy.${index}`, message }]
+  })
+}
+
+/** Looks closely, since whoever writes JavaScript may give anything. */
 function isPolicy(entry: PolicyEntry): entry is Policy {
+  if (typeof entry !== 'object' || entry === null) return false
   return 'decide' in entry && typeof entry.decide === 'function'
 }
 

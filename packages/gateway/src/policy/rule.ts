@@ -1,6 +1,6 @@
 import { ConfigError, type PolicyTargetKind } from '@sallyport/core'
 import { z } from 'zod'
-import { closestName } from '../config/closest-name.ts'
+import { plainIssues, strict } from '../config/plain-issues.ts'
 import { isRecord } from '../wire/client-message.ts'
 import { type ArgumentConditions, ArgumentRule, segmentsOf } from './argument-rule.ts'
 import { Glob } from './glob.ts'
@@ -138,24 +138,15 @@ function listOf(value: OneOrMore | undefined): readonly string[] {
   return typeof value === 'string' ? [value] : value
 }
 
-function check(path: string, schema: z.ZodType, options: unknown): void {
-  const result = schema.safeParse(options)
-  if (result.success) return
-  throw new ConfigError(
-    result.error.issues.map((issue) => ({
-      path: [path, ...issue.path.map(String)].join('.'),
-      message: issue.code === 'unrecognized_keys' ? unknownKeys(issue.keys) : issue.message,
-    })),
-  )
+/** @throws ConfigError that names the rule, if it has a name */
+function check(effect: 'allow' | 'deny', schema: z.ZodType, options: unknown): void {
+  const issues = plainIssues(schema.safeParse(options), ruleLabel(effect, options))
+  if (issues.length > 0) throw new ConfigError(issues)
 }
 
-function unknownKeys(keys: readonly string[]): string {
-  const known = [...Object.keys(common), 'advertise', 'asks']
-  const described = keys.map((key) => {
-    const meant = closestName(key, known)
-    return meant === undefined ? `"${key}"` : `"${key}" (did you mean "${meant}"?)`
-  })
-  return `there is no ${described.join(', ')}`
+function ruleLabel(effect: 'allow' | 'deny', options: unknown): string {
+  const name = isRecord(options) ? options['name'] : undefined
+  return typeof name === 'string' && name !== '' ? `${effect} (${name})` : effect
 }
 
 const BACKSLASH = 'a backslash escapes an asterisk or a backslash: write \\* or \\\\'
@@ -194,7 +185,7 @@ export const toolPattern = pattern
 export const oneOrMorePatterns = oneOrMore(pattern)
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()])
-const condition = z.strictObject({
+const condition = strict({
   equals: scalar.optional(),
   oneOf: z.array(scalar).min(1).readonly().optional(),
   pattern: z
@@ -221,7 +212,10 @@ const conditions = z
         const message = `is no JSON Pointer: write /${path.replace(/^\//, '')}`
         issues.push({ code: 'custom', input: value, path: [path], message })
       } else if (empty) {
-        const message = 'says nothing about the argument'
+        const message =
+          'optional' in one
+            ? 'says only that the argument is optional: name what it is to be if it is there, beside "optional"'
+            : 'says nothing about the argument'
         issues.push({ code: 'custom', input: value, path: [path], message })
       }
     }
@@ -254,13 +248,13 @@ function whole(value: Checked, report: (message: string, path: readonly string[]
     report(`a rule with arguments is about tools and prompts, not ${without.join(', ')}`, ['arguments'])
 }
 
-const allowSchema = z
-  .strictObject({ ...common, advertise: z.boolean().optional() })
-  .check(({ value, issues }) =>
+const onlyFor = (effect: 'allow' | 'deny') => z.undefined({ error: `is for ${effect} only` }).optional()
+
+const allowSchema = strict({ ...common, advertise: z.boolean().optional(), asks: onlyFor('deny') }).check(
+  ({ value, issues }) =>
     whole(value, (message, path) => issues.push({ code: 'custom', input: value, message, path: [...path] })),
-  )
-const denySchema = z
-  .strictObject({ ...common, asks: oneOrMore(pattern) })
-  .check(({ value, issues }) =>
+)
+const denySchema = strict({ ...common, advertise: onlyFor('allow'), asks: oneOrMore(pattern) }).check(
+  ({ value, issues }) =>
     whole(value, (message, path) => issues.push({ code: 'custom', input: value, message, path: [...path] })),
-  )
+)

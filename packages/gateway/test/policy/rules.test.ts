@@ -346,6 +346,65 @@ describe('mistakes', () => {
     )
   })
 
+  it('say which rule it is, and what is meant', () => {
+    const make = (effect: unknown, options: object) => () =>
+      Reflect.apply(Object(effect), undefined, [options])
+    expect(make(allow, { servers: '*', asks: 'files/sampling' })).toThrow('allow.asks: is for deny only')
+    expect(make(deny, { servers: '*', advertise: true })).toThrow('deny.advertise: is for allow only')
+    expect(make(allow, { name: 'reads', tools: 'files' })).toThrow(
+      'allow (reads).tools.0: expected <server>/<name>',
+    )
+    expect(make(allow, { tools: 'a/b', arguments: { '/p': { withn: '/x' } } })).toThrow(
+      'allow.arguments./p: there is no "withn" (did you mean "within"?)',
+    )
+    expect(make(allow, { tools: 'a/b', arguments: { '/b': { optional: true } } })).toThrow(
+      'allow.arguments./b: says only that the argument is optional',
+    )
+  })
+
+  it('are in plain words, with the numbers of explanations', () => {
+    const servers = { files: { url: 'http://127.0.0.1:1/mcp' } }
+    const make = (options: object) => () => createGateway({ servers, ...options })
+    const named = [allow({ servers: '*' }), allow({ name: 'reads', tools: 'flies/*' })]
+    expect(make({ policy: named })).toThrow('policy.1 (reads).tools.0: there is no server "flies"')
+    expect(make({ policy: [named[0], {}, null] })).toThrow(
+      /^policy\.1: expected what allow\(\) and deny\(\) return.*\npolicy\.2: expected/,
+    )
+    const limit = { name: 'a', per: 'user', point: 1, points: 0, durationSeconds: 1.5 }
+    expect(make({ rateLimits: [limit] })).toThrow(
+      [
+        'rateLimits.0.per: expected "principal" or "tenant" or "principal+tool"',
+        'rateLimits.0.points: expected a number greater than 0',
+        'rateLimits.0.durationSeconds: expected a whole number',
+        'rateLimits.0: there is no "point" (did you mean "points"?)',
+      ].join('\n'),
+    )
+    expect(make({ toolsets: { 'a/b': { tools: ['files/x'] } } })).toThrow(
+      'toolsets.a/b: is no name for this: expected letters, digits, ., - and _',
+    )
+    expect(make({ toolsets: { a: { tools: ['files/x'] } } })).toThrow(
+      'toolsets.a.tools.0: expected an object, found string',
+    )
+  })
+
+  it('in a question are no answer', async () => {
+    await using gateway = createGateway({ servers: { files: { url: 'http://127.0.0.1:1/mcp' } } })
+    const ask = (...question: readonly unknown[]): Promise<unknown> =>
+      Reflect.apply(gateway.explain, gateway, question)
+    const whole = { kind: 'tool', server: 'files', name: 'read' }
+    await expect(ask(ada, { ...whole, kind: 'tol' })).rejects.toThrow(
+      'explain.target.kind: there is no such kind (did you mean "tool"?)',
+    )
+    await expect(ask({ subject: 'x' }, whole)).rejects.toThrow(
+      'explain.principal.tenant: is missing: expected a string',
+    )
+    await expect(ask(ada, 'files/x')).rejects.toThrow('explain.target: expected an object, found string')
+    expect(await ask(ada, { ...whole, server: 'flies' })).toMatchObject({
+      reason: 'there is no server "flies" (did you mean "files"?); the gateway has no policy',
+    })
+    expect(await ask(ada, whole)).toMatchObject({ reason: 'the gateway has no policy' })
+  })
+
   it('about servers are found when the gateway is made', () => {
     const servers = { files: { url: 'http://127.0.0.1:1/mcp' } }
     const make = (options: object) => () => createGateway({ servers, ...options })
