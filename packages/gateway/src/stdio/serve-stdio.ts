@@ -1,10 +1,13 @@
 import type { Readable, Writable } from 'node:stream'
 import { ConfigError, type Principal, type RequestContext } from '@sallyport/core'
+import { z } from 'zod'
 import { BatchReply } from '../call/batch-reply.ts'
 import { toolsetEndpoint } from '../call/endpoint.ts'
 import type { Flow, FlowKeeper } from '../call/flow.ts'
 import type { Reply } from '../call/reply.ts'
+import { checkOptions } from '../config/check-options.ts'
 import { missing } from '../config/closest-name.ts'
+import { strict } from '../config/plain-issues.ts'
 import { checkEnvelope } from '../front/modern-headers.ts'
 import { unsupported } from '../front/modern-http.ts'
 import { PacedWriter } from '../front/paced-writer.ts'
@@ -40,6 +43,14 @@ export interface StdioOptions {
   readonly principal?: Principal
 }
 
+const optionsSchema = strict({
+  input: z.unknown().optional(),
+  output: z.unknown().optional(),
+  server: z.string().optional(),
+  toolset: z.string().optional(),
+  principal: z.unknown().optional(),
+} satisfies Record<keyof StdioOptions, z.ZodType>)
+
 export interface StdioConnection {
   /** Resolves when the client has closed its side and everything it asked for is answered. */
   readonly closed: Promise<void>
@@ -48,6 +59,7 @@ export interface StdioConnection {
 /** One client on standard input and output, in either era: its first messages tell which. */
 export function serveStdio(gateway: Gateway, options: StdioOptions = {}): StdioConnection {
   const { core } = partsOf(gateway)
+  checkOptions('serveStdio', optionsSchema, options)
   if (options.server !== undefined && core.upstreams.get(options.server) === undefined) {
     const servers = core.upstreams.all().map(({ name }) => name)
     throw new ConfigError([

@@ -103,8 +103,8 @@ describe('options that would switch something off', () => {
         return call
       }
     }
-    const gateway = create({ servers, audit: new Own(), interceptors: [new Own()] })
-    await gateway.close()
+    await using gateway = create({ servers, audit: new Own(), interceptors: [new Own()] })
+    expect(gateway.health().ready).toBe(true)
   })
 })
 
@@ -171,9 +171,19 @@ test.each<[string, () => unknown, string]>([
   expect(mistakesOf(make).join('\n')).toContain(message)
 })
 
+test('a caller whose address the web server does not know is none on this machine', async () => {
+  await using gateway = createGateway({ servers })
+  const request = new Request('http://localhost/mcp', { method: 'POST', body: '{}' })
+  expect((await gateway.fetch(request, { remoteAddress: undefined })).status).toBe(403)
+})
+
 test('a server for one client that is not there', async () => {
   await using gateway = createGateway({ servers })
   expect(mistakesOf(() => serveStdio(gateway, { server: 'flies' }))).toEqual([
     'serveStdio.server: there is no server "flies" (did you mean "files"?)',
+  ])
+  const misspelt: object = { sever: 'files' }
+  expect(mistakesOf(() => serveStdio(gateway, misspelt))).toEqual([
+    'serveStdio: there is no "sever" (did you mean "server"?)',
   ])
 })
