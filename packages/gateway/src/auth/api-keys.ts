@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { AuthenticationInput, Authenticator, Challenge, Principal } from '@sallyport/core'
 import { z } from 'zod'
 import { checkOptions } from '../config/check-options.ts'
+import { strict } from '../config/plain-issues.ts'
 import { apiKeyId, hashApiKey } from './api-key.ts'
 
 /** What is stored of a key: nothing that lets anyone in. */
@@ -93,7 +94,7 @@ const ambiguous: Challenge = {
 }
 
 const text = z.string().min(1)
-const recordSchema = z.strictObject({
+const recordSchema = strict({
   id: z.string().regex(/^[0-9a-f]{16}$/, { error: 'expected the id from generateApiKey' }),
   hash: z
     .string()
@@ -104,7 +105,7 @@ const recordSchema = z.strictObject({
   scopes: z.array(z.string()).optional(),
   expiresAt: z.number().optional(),
 })
-const optionsSchema = z.strictObject({
+const optionsSchema = strict({
   keys: z.union([
     z.custom((value) => typeof value === 'function', { error: 'expected an array of records or a function' }),
     z

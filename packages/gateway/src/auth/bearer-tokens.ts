@@ -11,6 +11,7 @@ import {
 } from 'jose'
 import { z } from 'zod'
 import { checkOptions } from '../config/check-options.ts'
+import { strict } from '../config/plain-issues.ts'
 import { type ClaimSources, isAccessToken, isMeantFor, isText, toPrincipal } from './access-token-claims.ts'
 import { createIssuerKeys, isTrustworthyUrl } from './issuer-keys.ts'
 import { createVerifiedTokens } from './verified-tokens.ts'
@@ -172,7 +173,7 @@ const issuerUrl = z.string().refine(isTrustworthyUrl, {
   error: 'expected an https URL without query and fragment (http on loopback only)',
 })
 const text = z.string().min(1)
-const optionsSchema = z.strictObject({
+const optionsSchema = strict({
   issuer: z.union([issuerUrl, z.array(issuerUrl).min(1)]),
   audience: z.union([text, z.array(text).min(1)]).optional(),
   jwks: z
@@ -180,7 +181,11 @@ const optionsSchema = z.strictObject({
       [
         z.url().refine(isTrustworthyUrl),
         z.instanceof(URL).refine((url) => isTrustworthyUrl(url.href)),
-        z.looseObject({ keys: z.array(z.record(z.string(), z.unknown()).refine(isPublicKey)).min(1) }),
+        z.looseObject({
+          keys: z
+            .array(z.record(z.string(), z.unknown()).refine(isPublicKey, 'expected a public key'))
+            .min(1),
+        }),
       ],
       { error: 'expected an https URL (http on loopback only) or a key set that holds public keys only' },
     )

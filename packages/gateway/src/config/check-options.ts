@@ -1,5 +1,6 @@
 import { ConfigError } from '@sallyport/core'
 import type { z } from 'zod'
+import { plainIssues } from './plain-issues.ts'
 
 /**
  * Checks the options of a `createX` function at once, so that a mistake shows before anything starts.
@@ -8,12 +9,6 @@ import type { z } from 'zod'
  * @throws ConfigError with every mistake
  */
 export function checkOptions(name: string, schema: z.ZodType, options: unknown): void {
-  const result = schema.safeParse(options)
-  if (result.success) return
-  throw new ConfigError(
-    result.error.issues.map((issue) => ({
-      path: [name, ...issue.path].map(String).join('.'),
-      message: issue.message,
-    })),
-  )
+  const issues = plainIssues(schema.safeParse(options), name)
+  if (issues.length > 0) throw new ConfigError(issues)
 }

@@ -33,9 +33,12 @@ export function plainIssues(result: z.ZodSafeParseResult<unknown>, base: string)
 
 function plain(issue: z.core.$ZodIssue, base: string): ConfigIssue[] {
   const path = [base, ...issue.path.map(String)].filter((part) => part !== '').join('.')
-  if (issue.code === 'invalid_union') {
+  if (issue.code === 'invalid_union' && issue.message === 'Invalid input') {
     const branch = issue.errors.toSorted((left, right) => depth(right) - depth(left))[0]
     if (branch !== undefined && depth(branch) > 0) return branch.flatMap((one) => plain(one, path))
+    const words = new Set(issue.errors.flatMap((each) => each.map((one) => wordsFor(one))))
+    words.delete(issue.message)
+    if (words.size > 0) return [{ path, message: [...words].join(', or ') }]
   }
   return [{ path, message: wordsFor(issue) }]
 }

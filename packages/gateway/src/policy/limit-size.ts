@@ -1,6 +1,7 @@
 import type { GatewayInterceptor, InterceptedCall, Refusal } from '@sallyport/core'
 import { z } from 'zod'
 import { checkOptions } from '../config/check-options.ts'
+import { strict } from '../config/plain-issues.ts'
 import { toolPattern } from './rule.ts'
 import { ToolPatterns } from './tool-patterns.ts'
 
@@ -58,7 +59,7 @@ function refusal(what: string, bytes: number, limitBytes: number): Refusal {
 
 const positive = z.number().int().positive().optional()
 const limits = { requestBytes: positive, responseBytes: positive }
-const schema = z.strictObject({
+const schema = strict({
   ...limits,
-  perTool: z.record(toolPattern, z.strictObject(limits)).optional(),
+  perTool: z.record(toolPattern, strict(limits)).optional(),
 })

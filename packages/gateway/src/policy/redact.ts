@@ -8,6 +8,7 @@ import type {
 } from '@sallyport/core'
 import { z } from 'zod'
 import { checkOptions } from '../config/check-options.ts'
+import { strict } from '../config/plain-issues.ts'
 import { isJsonObject } from '../call/interceptor-phases.ts'
 import { segmentsOf } from './argument-rule.ts'
 import { type OneOrMore, oneOrMorePatterns } from './rule.ts'
@@ -176,28 +177,26 @@ function isJsonList(value: unknown): value is readonly JsonValue[] {
 }
 
 const texts = z.array(z.string().min(1)).min(1)
-const schema = z
-  .strictObject({
-    keys: texts.optional(),
-    paths: z
-      .array(
-        z
-          .string()
-          .refine((path) => segmentsOf(path) !== undefined, 'expected a JSON Pointer, such as /user/email'),
-      )
-      .min(1)
-      .optional(),
-    patterns: z.array(z.instanceof(RegExp)).min(1).optional(),
-    replacement: z.string().optional(),
-    in: z
-      .array(z.enum(['arguments', 'results']))
-      .min(1)
-      .optional(),
-    tools: oneOrMorePatterns,
-  })
-  .refine(
-    ({ keys, paths, patterns }) => keys !== undefined || paths !== undefined || patterns !== undefined,
-    {
-      error: 'takes out nothing: name keys, paths or patterns',
-    },
-  )
+const schema = strict({
+  keys: texts.optional(),
+  paths: z
+    .array(
+      z
+        .string()
+        .refine((path) => segmentsOf(path) !== undefined, 'expected a JSON Pointer, such as /user/email'),
+    )
+    .min(1)
+    .optional(),
+  patterns: z.array(z.instanceof(RegExp)).min(1).optional(),
+  replacement: z.string().optional(),
+  in: z
+    .array(z.enum(['arguments', 'results']))
+    .min(1)
+    .optional(),
+  tools: oneOrMorePatterns,
+}).refine(
+  ({ keys, paths, patterns }) => keys !== undefined || paths !== undefined || patterns !== undefined,
+  {
+    error: 'takes out nothing: name keys, paths or patterns',
+  },
+)

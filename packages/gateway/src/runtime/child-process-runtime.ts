@@ -11,6 +11,7 @@ import {
 } from '@sallyport/core'
 import { z } from 'zod'
 import { checkOptions } from '../config/check-options.ts'
+import { strict } from '../config/plain-issues.ts'
 import { createOrphanGuard, type OrphanGuard } from './orphan-guard.ts'
 
 export interface ChildProcessRuntimeOptions {
@@ -49,7 +50,7 @@ export function createChildProcessRuntime(options: ChildProcessRuntimeOptions = 
   }
 }
 
-const optionsSchema = z.strictObject({
+const optionsSchema = strict({
   inherit: z.array(z.string().min(1)).optional(),
   // Not z.record: for zod, process.env is not a plain object.
   environment: z.custom(isEnvironment, { error: 'expected an object of texts' }).optional(),

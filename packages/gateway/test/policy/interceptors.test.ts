@@ -118,6 +118,8 @@ describe('redact', () => {
     const { result } = await session.call('s__get')
     expect(at(result, 'structuredContent')).toEqual(answer)
     expect(() => redact({})).toThrow('redact: takes out nothing: name keys, paths or patterns')
+    const misspelt: object = { key: ['x'] }
+    expect(() => redact(misspelt)).toThrow('redact: there is no "key" (did you mean "keys"?)')
     expect(() => redact({ paths: ['a'] })).toThrow('redact.paths.0: expected a JSON Pointer')
   })
 })
