@@ -103,13 +103,14 @@ describe('the status of a gateway', () => {
     const server = await startScriptedHttp({ name: 's', tools: ['t'], call: (turn) => turn.silence() })
     const { gateway, at } = await startGateway({
       servers: { s: { url: server.url } },
-      limits: { connectionsPerServer: 1 },
+      // and one for a call that waits for its client
+      limits: { connectionsPerServer: 1, parkedCalls: 1 },
     })
     const session = await RawSession.open(at('s'))
     for (const _ of [1, 2, 3]) void session.start('tools/call', { name: 't' }).catch(() => {})
     await until(() => expect(gateway.status().openCalls).toBe(3))
     const [upstream] = gateway.status().upstreams
-    expect(upstream?.http).toEqual({ connections: 1, streams: 0, running: 1, waiting: 2 })
+    expect(upstream?.http).toEqual({ connections: 2, streams: 0, running: 2, waiting: 1 })
   })
 
   it('counts subscriptions apart from calls', async () => {
