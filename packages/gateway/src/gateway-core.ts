@@ -43,6 +43,7 @@ import { ParkedCalls } from './translate/modern-on-legacy/parked-calls.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamTable } from './upstream/upstream-table.ts'
 import { parseJson, type RpcMessage } from './wire/client-message.ts'
+import type { MessageScan } from './wire/scan-message.ts'
 import { META_SUBSCRIPTION, RpcCode } from './wire/protocol.ts'
 import { version } from './version.ts'
 
@@ -108,8 +109,7 @@ export class GatewayCore implements FlowKeeper {
       limits: this.limits,
       processes: new ProcessBudget(this.limits),
       clientInfo: this.serverInfo,
-      asked: (message, scan, call, server) =>
-        this.audit.fromServer('request', call.context, server, message, scan),
+      mayAsk: (message, scan, context, server) => this.#mayAsk(message, scan, context, server),
       parking: new ParkedCalls({
         now,
         maxCalls: this.limits.parkedCalls,
@@ -330,6 +330,21 @@ export class GatewayCore implements FlowKeeper {
       const own = { serverInfo: this.serverInfo, toolset: this.views.toolset(flow.context) }
       flow.begin(undefined, undefined, () => flow.answer(discoverResult(upstreams, own)))
     } else this.#aggregator.modern(flow)
+  }
+
+  #mayAsk(
+    message: Buffer,
+    scan: MessageScan,
+    context: RequestContext,
+    server: string,
+  ): boolean | Promise<boolean> {
+    const record = (allowed: boolean) => {
+      this.audit.fromServer('request', context, server, message, scan, allowed ? 'ok' : 'refused')
+      return allowed
+    }
+    const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
+    const allowed = this.access.serverMessages?.allows(context.principal, server, method, message, scan)
+    return allowed instanceof Promise ? allowed.then(record) : record(allowed ?? true)
   }
 
   /** What callers see is not what they saw. Subscriptions end, so that they begin again with what is allowed now. */

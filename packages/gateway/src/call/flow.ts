@@ -54,7 +54,7 @@ export interface Repeatable {
 /** Looks at the answer of a server before anybody else does. */
 export interface AnswerScreen {
   /** `done` gets the answer to go on with, or the error that takes its place. */
-  screen(flow: Flow, response: Buffer, done: (shown: Buffer | Error) => void): void
+  screen(flow: Flow, response: Buffer, scan: MessageScan, done: (shown: Buffer | Error) => void): void
 }
 
 /** One request of a client, from the moment it is understood until its outcome is recorded. */
@@ -209,7 +209,7 @@ export class Flow implements Call {
       this.#answered(response, scan, status)
       return
     }
-    this.screen.screen(this, response, (shown) => {
+    this.screen.screen(this, response, scan, (shown) => {
       if (shown instanceof Error) this.fail(shown)
       else if (shown === response) this.#answered(response, scan, status)
       else this.#answered(shown, scanMessage(shown.toString('latin1')) ?? scan, status)
@@ -225,7 +225,10 @@ export class Flow implements Call {
     runResponsePhase(this.#interceptors, this.context, intercepted, response, (changed) => {
       if (changed instanceof Error) this.fail(changed)
       else if (changed === response) this.#finish(response, scan, status)
-      else this.#finish(changed, scanMessage(changed.toString('latin1')) ?? scan, status)
+      else {
+        if (!keepsQuestions(response, changed)) this.carrier?.cancel(this, WITHHELD)
+        this.#finish(changed, scanMessage(changed.toString('latin1')) ?? scan, status)
+      }
     })
   }
 
@@ -272,9 +275,12 @@ export class Flow implements Call {
     if (!this.#settled && this.guard?.takesOver(this, error) === true) return
     if (SallyportError.isInstance(error)) this.failure = error
     if (this.#settle()) {
+      // the client will not come back with answers to questions that it does not get
+      if (this.answered) this.carrier?.cancel(this, WITHHELD)
       const { status, ...shown } = errorOnWire(error)
       const response = errorMessage(this.idText, shown)
-      this.#reply.final(response, status)
+      // the server has done its part: no status may ask for doing it again
+      this.#reply.final(response, this.answered ? 200 : status)
       const code = SallyportError.isInstance(error) ? error.code : 'ERR_INTERNAL'
       const byServer = code.startsWith('ERR_UPSTREAM') || code === 'ERR_INTERNAL'
       this.#record(byServer ? 'failed' : 'refused', code, response.length)
@@ -341,6 +347,21 @@ export class Flow implements Call {
       trace: context.trace,
     }
   }
+}
+
+const WITHHELD = 'its answer was withheld from the client'
+
+/** False if the client was to come back with answers to questions, and `changed` does not tell it how. */
+function keepsQuestions(response: Buffer, changed: Buffer): boolean {
+  if (!response.includes('"input_required"')) return true
+  const state = requestState(response)
+  return state === undefined || requestState(changed) === state
+}
+
+function requestState(response: Buffer): unknown {
+  const message = parseJson(response)
+  const result = isRecord(message) ? message['result'] : undefined
+  return isRecord(result) && result['resultType'] === 'input_required' ? result['requestState'] : undefined
 }
 
 /** The scan was made before the caller's id was put back, so its positions may be others. */

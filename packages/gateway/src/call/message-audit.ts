@@ -52,11 +52,12 @@ export class MessageAudit {
     server: string,
     message: Buffer,
     scan: MessageScan,
+    status: 'ok' | 'refused' = 'ok',
   ): void {
     const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
     const at = this.#trail.now()
     const bytes = message.length
-    this.#note({ ...this.#caller(context), at, from: 'server', kind, server, method, bytes }, 'ok')
+    this.#note({ ...this.#caller(context), at, from: 'server', kind, server, method, bytes }, status)
   }
 
   #caller({ principal, era, sessionId, endpoint, remoteAddress, trace }: RequestContext) {

@@ -215,14 +215,15 @@ function watchAnswer(
     go()
     return
   }
-  // in the legacy era a server asks with a request of its own, which the session sees
-  if (flow.context.era === 'legacy' || kind === 'server') {
+  if (kind === 'server') {
     go()
     return
   }
+  // in the legacy era a server asks with a request of its own, which the session sees, or sends the client to a page
+  const isLegacy = flow.context.era === 'legacy'
   const forbidden = gate.forbiddenAsks(flow.context.principal, server)
   const watch = (asks: readonly string[]) => {
-    if (asks.length > 0) flow.screen = screen
+    if (isLegacy ? asks.includes('elicitation') : asks.length > 0) flow.screen = screen
     go()
   }
   if (forbidden instanceof Promise) forbidden.then(watch).catch((error: unknown) => flow.fail(error))

@@ -5,7 +5,8 @@ import { isJsonObject } from '../call/interceptor-phases.ts'
 import { whenAll } from '../call/when-all.ts'
 import { isRecord, parseJson } from '../wire/client-message.ts'
 import { resultMessage } from '../wire/json-rpc.ts'
-import { scanMessage } from '../wire/scan-message.ts'
+import { repeatedMember } from '../wire/repeated-member.ts'
+import { type MessageScan, scanMessage } from '../wire/scan-message.ts'
 import { isShown, type PolicyGate, type Verdict } from './policy-gate.ts'
 
 /** Pages of lists that are remembered, with what different callers see of them. */
@@ -52,10 +53,12 @@ export class PolicyScreen implements AnswerScreen {
     this.#gate = gate
   }
 
-  screen(flow: Flow, response: Buffer, done: (shown: Buffer | Error) => void): void {
+  screen(flow: Flow, response: Buffer, scan: MessageScan, done: (shown: Buffer | Error) => void): void {
     const list = listOfMethod(flow.method)
     const shown =
-      list === undefined ? this.#withoutForbiddenAsks(flow, response) : this.#filtered(flow, list, response)
+      list === undefined
+        ? this.#withoutForbiddenAsks(flow, response, scan)
+        : this.#filtered(flow, list, response)
     if (shown instanceof Promise)
       shown
         .then(done)
@@ -94,13 +97,22 @@ export class PolicyScreen implements AnswerScreen {
     return page
   }
 
-  /** In the modern era a server asks in its answer (2026-07-28 basic/patterns/mrtr). */
-  #withoutForbiddenAsks(flow: Flow, response: Buffer): Buffer | Error | Promise<Buffer | Error> {
-    const parsed = parseJson(response)
-    const result = isRecord(parsed) ? parsed['result'] : undefined
-    const requests = isRecord(result) ? result['inputRequests'] : undefined
-    if (!isRecord(requests)) return response
-    const asks = new Set(Object.values(requests).map(askOf))
+  /**
+   * In the modern era a server asks in its answer (2026-07-28 basic/patterns/mrtr), in the legacy one it may send the client to a
+   * page with an error (2025-11-25 client/elicitation, "URL Mode With Elicitation Required Error").
+   */
+  #withoutForbiddenAsks(
+    flow: Flow,
+    response: Buffer,
+    scan: MessageScan,
+  ): Buffer | Error | Promise<Buffer | Error> {
+    // the answers of legacy servers hold no questions but as errors
+    if (flow.context.era === 'legacy' && scan.errorStart < 0) return response
+    const asks = new Set(asksIn(parseJson(response)))
+    // of a member that is there twice the client may read the other one
+    if (scan.duplicate !== undefined || (asks.size > 0 && repeatedMember(response.toString()) !== undefined))
+      return new GatewayError('ERR_FORBIDDEN', 'the answer has a member twice, so what it asks is not clear')
+    if (asks.size === 0) return response
     const server = flow.server ?? ''
     const names = [...asks]
     const verdicts = names.map((ask) => this.#gate.decide(flow.context.principal, server, 'ask', ask))
@@ -126,6 +138,16 @@ const LARGEST_KEY = 4_096
 export function askName(method: string): string {
   const [, known] = /^(sampling|elicitation|roots)\//.exec(method) ?? []
   return known ?? method
+}
+
+const URL_ELICITATION_REQUIRED = -32042
+
+/** What an answer asks of its client, in the words of policy. */
+function asksIn(answer: unknown): readonly string[] {
+  const { result, error } = isRecord(answer) ? answer : {}
+  if (isRecord(error)) return error['code'] === URL_ELICITATION_REQUIRED ? ['elicitation'] : []
+  const requests = isRecord(result) ? result['inputRequests'] : undefined
+  return typeof requests === 'object' && requests !== null ? Object.values(requests).map(askOf) : []
 }
 
 function askOf(request: unknown): string {

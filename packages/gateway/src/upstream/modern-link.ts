@@ -1,4 +1,4 @@
-import type { SallyportError } from '@sallyport/core'
+import type { RequestContext, SallyportError } from '@sallyport/core'
 import type { Call, Carrier } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 import type { ProcessStatus } from './process-status.ts'
@@ -28,3 +28,10 @@ export function timeoutOf(call: Call, timeoutMs: number): number {
 
 /** A notification that belongs to a call. */
 export type ModernNotice = (message: Buffer, scan: MessageScan, call: Call) => void
+
+/** Whether a server may ask this of the caller. At once, if that needs no time. */
+export type QuestionGate = (
+  message: Buffer,
+  scan: MessageScan,
+  context: RequestContext,
+) => boolean | Promise<boolean>

@@ -26,7 +26,7 @@ import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
 import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
-import { type ModernLink, type ModernNotice, refusedLink } from './modern-link.ts'
+import { type ModernLink, type ModernNotice, type QuestionGate, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
 import type { ProcessStatus } from './process-status.ts'
 import { Reachability } from './reachability.ts'
@@ -51,8 +51,8 @@ export interface UpstreamEnvironment {
   readonly clientInfo: { readonly name: string; readonly version: string }
   readonly parking: ParkedCalls<TranslatedCall>
   readonly notice: (...notice: [...Parameters<ModernNotice>, server: string]) => void
-  /** A server asked the client of a call something that the client is told in another form. */
-  readonly asked: (...question: [...Parameters<ModernNotice>, server: string]) => void
+  /** A server asks something that the client is told in another form. */
+  readonly mayAsk: (...question: [...Parameters<QuestionGate>, server: string]) => ReturnType<QuestionGate>
 }
 
 /** What a session of the legacy era needs of the client to open one with a server. */

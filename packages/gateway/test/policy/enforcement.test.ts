@@ -5,7 +5,7 @@ import { allow, deny, type GatewayOptions } from '../../src/index.ts'
 import { startFixture, startGateway, until } from '../flow/harness.ts'
 import { at, type Json, listAt, modern, modernStart, RawSession } from '../flow/raw-client.ts'
 import { startScriptedHttp } from '../flow/scripted-http.ts'
-import { type Script, text } from '../flow/scripted-server.ts'
+import { RpcFailure, type Script, text } from '../flow/scripted-server.ts'
 import { as, claimed } from './callers.ts'
 
 const files: Script = {
@@ -251,6 +251,35 @@ describe('policy, legacy era', () => {
       expect(at(await session.call('asking__ask'), 'result', 'content', 0, 'text')).toContain(expected)
       const asked = audit.entries().find(({ intent }) => intent.method === 'sampling/createMessage')
       expect(asked?.outcome?.status).toBe(expected.includes('model') ? 'ok' : 'refused')
+    }
+  })
+
+  it('keeps servers from sending the client to a page, which is a question too', async () => {
+    const sending: Script = {
+      name: 'sending',
+      tools: ['open'],
+      call() {
+        const elicitations = [{ mode: 'url', url: 'https://evil.example', elicitationId: 'e', message: 'm' }]
+        throw new RpcFailure(-32042, 'Open the page', { elicitations })
+      },
+    }
+    const server = await startScriptedHttp(sending)
+    for (const [rule, expected] of [
+      [deny({ asks: 'sending/elicitation' }), { code: -32600, data: { asks: ['elicitation'] } }],
+      [deny({ asks: 'sending/sampling' }), { code: -32042 }],
+    ] as const) {
+      const running = await startGateway({
+        servers: { sending: { url: server.url } },
+        policy: [allow({ tools: 'sending/*' }), rule],
+      })
+      await running.gateway.ready()
+      for (const [to, name] of [
+        [running.url, 'sending__open'],
+        [running.at('sending'), 'open'],
+      ] as const) {
+        const session = await RawSession.open(to, { capabilities: { elicitation: { url: {} } } })
+        expect((await session.call(name))['error']).toMatchObject(expected)
+      }
     }
   })
 

@@ -2,7 +2,7 @@ import { principalKey, type SallyportError, UpstreamError } from '@sallyport/cor
 import type { Call } from '../../call/call.ts'
 import type { GatewayLimits } from '../../gateway-options.ts'
 import { legacyFacts } from '../../upstream/era.ts'
-import type { ModernLink, ModernNotice } from '../../upstream/modern-link.ts'
+import type { ModernLink, ModernNotice, QuestionGate } from '../../upstream/modern-link.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 import { parseJson } from '../../wire/client-message.ts'
 import { resultMessage } from '../../wire/json-rpc.ts'
@@ -27,8 +27,8 @@ export interface LegacyLinkOptions {
   readonly perPrincipal: boolean
   readonly now: () => number
   readonly notice: ModernNotice
-  /** A server asked something; for the record. */
-  readonly asked: ModernNotice
+  /** Asked before anything waits for the client. */
+  readonly mayAsk: QuestionGate
 }
 
 /** Methods of the legacy era that the modern one has not: here they would change the session that others use as well. */
@@ -41,6 +41,8 @@ export class LegacyLink implements ModernLink, CallHost {
   readonly #pool: SessionPool
   readonly #hub: ListenHub
   readonly #calls = new Map<Call, TranslatedCall>()
+  /** By the request that was answered with questions, for as long as somebody may find that the answer does not reach the client. */
+  readonly #asking = new WeakMap<Call, TranslatedCall>()
   #nextId = 1
 
   constructor(options: LegacyLinkOptions) {
@@ -87,16 +89,21 @@ export class LegacyLink implements ModernLink, CallHost {
   }
 
   cancel(call: Call, reason: string | undefined): void {
-    const translated = this.#calls.get(call)
+    const translated = this.#calls.get(call) ?? this.#asking.get(call)
     if (translated === undefined) this.#hub.cancel(call)
     else {
       this.#calls.delete(call)
+      this.#asking.delete(call)
       translated.cancel(reason)
     }
   }
 
   detached(client: Call): void {
     this.#calls.delete(client)
+  }
+
+  parked(client: Call, translated: TranslatedCall): void {
+    this.#asking.set(client, translated)
   }
 
   /** True if the state is one of those that were given out here, good or not: a server of the modern era would make nothing of it. */

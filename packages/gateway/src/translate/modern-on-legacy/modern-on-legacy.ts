@@ -37,7 +37,7 @@ export class ModernOnLegacy {
 
   #open(): LegacyLink {
     const upstream = this.#upstream
-    const { limits, now, clientInfo, parking, credentials, notice, asked } = this.#environment
+    const { limits, now, clientInfo, parking, credentials, notice, mayAsk } = this.#environment
     return new LegacyLink({
       upstream,
       parking,
@@ -46,7 +46,7 @@ export class ModernOnLegacy {
       now,
       perPrincipal: credentials !== undefined,
       notice: (message, scan, call) => notice(message, scan, call, upstream.name),
-      asked: (message, scan, call) => asked(message, scan, call, upstream.name),
+      mayAsk: (message, scan, context) => mayAsk(message, scan, context, upstream.name),
     })
   }
 }

@@ -2,7 +2,7 @@ import type { RequestContext } from '@sallyport/core'
 import type { Call } from '../../call/call.ts'
 import { InternalCall } from '../../call/internal-call.ts'
 import { LegacyPeer, type PeerHost } from '../../legacy/legacy-peer.ts'
-import type { ModernNotice } from '../../upstream/modern-link.ts'
+import type { ModernNotice, QuestionGate } from '../../upstream/modern-link.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { resultMessage } from '../../wire/json-rpc.ts'
@@ -26,7 +26,7 @@ export interface PooledSessionOptions {
   readonly logs: boolean
   readonly now: () => number
   readonly notice: ModernNotice
-  readonly asked: ModernNotice
+  readonly mayAsk: QuestionGate
   /** No call is open any more. */
   readonly onIdle: (session: PooledSession) => void
 }
@@ -71,8 +71,8 @@ export class PooledSession implements PeerHost {
     this.oneAtATime = options.oneAtATime
     this.usedAt = options.now()
     this.#peer = new LegacyPeer(upstream, this)
-    // a server may ask on the stream that belongs to no call
-    if (options.answersQuestions) this.#peer.listen()
+    // a server may ask on the stream that belongs to no call, and one that was told not to has to hear that there is no answer
+    this.#peer.listen()
   }
 
   get isIdle(): boolean {
@@ -99,12 +99,10 @@ export class PooledSession implements PeerHost {
   proceed(call: TranslatedCall): void {
     const level = call.logLevel === undefined ? undefined : this.#neededLevel()
     if (level === undefined) this.#peer.send(call)
-    else {
-      this.#peer.listen()
+    else
       this.#setLevel(level, () => {
         if (!call.over) this.#peer.send(call)
       })
-    }
   }
 
   /** A call that comes back may want other log messages than before. */
@@ -171,18 +169,25 @@ export class PooledSession implements PeerHost {
     const id = message.subarray(scan.idStart, scan.idEnd)
     const about = call ?? this.#onlyAskable()
     if (method === 'ping') this.#peer.respond(resultMessage(id, '{}'))
-    else if (about !== undefined && !about.over) {
-      this.#options.asked(message, scan, about)
-      about.ask(method, message, scan)
-    } else if (method === ROOTS && this.#declares('roots')) {
-      this.#hold(readQuestion(method, message, scan))
-    } else {
-      const error = {
-        code: RpcCode.methodNotFound,
-        message: 'there is no call that this question belongs to',
-      }
-      this.#peer.respond(errorResponse(id, error).bytes)
+    else if (about !== undefined && !about.over) this.#put(method, message, scan, about)
+    else if (method === ROOTS && this.#declares('roots')) this.#put(method, message, scan, undefined)
+    else this.#turnBack(id, 'there is no call that this question belongs to')
+  }
+
+  /** A question that policy does not allow is answered as by a client that cannot be asked, and the call goes on. */
+  #put(method: string, message: Buffer, scan: MessageScan, about: TranslatedCall | undefined): void {
+    const decide = (allowed: boolean) => {
+      if (allowed && about !== undefined) about.ask(method, message, scan)
+      else if (allowed) this.#hold(readQuestion(method, message, scan))
+      else this.#turnBack(message.subarray(scan.idStart, scan.idEnd), 'the client does not do this')
     }
+    const allowed = this.#options.mayAsk(message, scan, about?.context ?? this.context)
+    if (allowed instanceof Promise) void allowed.then(decide)
+    else decide(allowed)
+  }
+
+  #turnBack(id: Buffer, message: string): void {
+    this.#peer.respond(errorResponse(id, { code: RpcCode.methodNotFound, message }).bytes)
   }
 
   /**

@@ -2,7 +2,7 @@ import { GatewayError, principalKey, type SallyportError, UpstreamError } from '
 import type { Call } from '../../call/call.ts'
 import type { GatewayLimits } from '../../gateway-options.ts'
 import { legacyFacts } from '../../upstream/era.ts'
-import type { ModernNotice } from '../../upstream/modern-link.ts'
+import type { ModernNotice, QuestionGate } from '../../upstream/modern-link.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 import { LATEST_LEGACY } from '../../wire/protocol.ts'
 import { PooledSession } from './pooled-session.ts'
@@ -15,7 +15,7 @@ export interface SessionPoolOptions {
   readonly clientInfo: { readonly name: string; readonly version: string }
   readonly now: () => number
   readonly notice: ModernNotice
-  readonly asked: ModernNotice
+  readonly mayAsk: QuestionGate
 }
 
 const SWEEP_MS = 1_000
@@ -58,7 +58,7 @@ export class SessionPool {
   }
 
   #open(key: string, { context }: Call, envelope: RequestEnvelope): PooledSession {
-    const { upstream, clientInfo, now, notice, asked } = this.#options
+    const { upstream, clientInfo, now, notice, mayAsk } = this.#options
     const era = upstream.knownEra
     const facts = era === undefined ? undefined : legacyFacts(era)
     const capabilities = legacyCapabilities(envelope)
@@ -77,7 +77,7 @@ export class SessionPool {
       logs: facts !== undefined && 'logging' in facts.capabilities,
       now,
       notice,
-      asked,
+      mayAsk,
       onIdle: (idle) => {
         // the server hears first that the call is cancelled
         if (idle.isSpent) setImmediate(() => this.#drop(idle))

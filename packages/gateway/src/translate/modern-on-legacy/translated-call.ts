@@ -31,6 +31,8 @@ export interface CallHost {
   readonly serverInfo: Members | undefined
   /** The client has its answer, or has to come back for it. */
   detached(client: Call): void
+  /** The client is about to be shown questions of a call that waits for it. */
+  parked(client: Call, call: TranslatedCall): void
 }
 
 interface Outcome {
@@ -195,12 +197,16 @@ export class TranslatedCall implements Call, Parked {
     } else this.session.wantsLogs(this)
   }
 
-  /** Nobody waits for the answer any more. */
+  /** Nobody waits for the answer any more, or knows what was asked. */
   cancel(reason: string | undefined): void {
-    if (this.over) return
     this.client = undefined
+    this.#outcome = undefined
     this.#host.parking.leave(this)
+    if (this.over) return
     this.session.cancel(this, reason)
+    // a server may wait for answers whatever becomes of the call
+    const error = { code: RpcCode.internalError, message: 'the call was cancelled' }
+    for (const { id } of this.#questions?.all() ?? []) this.session.answer(errorResponse(id, error).bytes)
     this.#end(true)
   }
 
@@ -243,6 +249,7 @@ export class TranslatedCall implements Call, Parked {
     }
     this.client = undefined
     this.#host.detached(client)
+    this.#host.parked(client, this)
     this.#requireInput(client, questions.show(), parked.state)
   }
 
