@@ -1,5 +1,6 @@
-import type { GatewayInterceptor, InterceptedCall, Refusal } from '@sallyport/core'
+import { GatewayError, type GatewayInterceptor, type InterceptedCall } from '@sallyport/core'
 import { z } from 'zod'
+import { listOfMethod } from '../aggregate/list-kind.ts'
 import { checkOptions } from '../config/check-options.ts'
 import { strict } from '../config/plain-issues.ts'
 import { toolPattern } from './rule.ts'
@@ -17,8 +18,9 @@ export interface LimitSizeOptions extends SizeLimits {
 }
 
 /**
- * An interceptor that refuses requests and answers which are larger than what a model, or a server, should be given. Sizes are
- * those of messages as they came; bodies are not read for it.
+ * An interceptor that refuses requests and answers which are larger than what a model, or a server, should be given, with
+ * `ERR_LIMIT_EXCEEDED`. Sizes are those of messages as they came; bodies are not read for it. Lists and introductions
+ * (`initialize`, `server/discover`) are not limited: the aggregated endpoint makes its own, and without them nothing can be called.
  */
 export function limitSize(options: LimitSizeOptions): GatewayInterceptor {
   checkOptions('limitSize', schema, options)
@@ -27,6 +29,7 @@ export function limitSize(options: LimitSizeOptions): GatewayInterceptor {
     limits,
   }))
   const limitsFor = (call: InterceptedCall): SizeLimits => {
+    if (INTRODUCTIONS.has(call.method) || listOfMethod(call.method) !== undefined) return {}
     const { name } = call.params
     if (call.method !== 'tools/call' || typeof name !== 'string') return options
     return perTool.find(({ tools }) => tools.match(call.server, name))?.limits ?? options
@@ -36,25 +39,31 @@ export function limitSize(options: LimitSizeOptions): GatewayInterceptor {
     request(_context, call) {
       const { requestBytes } = limitsFor(call)
       const bytes = call.bytes ?? Buffer.byteLength(JSON.stringify(call.params))
-      return isMore(bytes, requestBytes) ? refusal('request', bytes, requestBytes) : call
+      if (isMore(bytes, requestBytes)) throw tooLarge('request', bytes, requestBytes)
+      return call
     },
     response: {
       body: 'size',
       handle(_context, call, bytes) {
         const { responseBytes } = limitsFor(call)
-        return isMore(bytes, responseBytes) ? refusal('answer', bytes, responseBytes) : undefined
+        if (isMore(bytes, responseBytes)) throw tooLarge('answer', bytes, responseBytes)
+        return undefined
       },
     },
   }
 }
 
+const INTRODUCTIONS: ReadonlySet<string> = new Set(['initialize', 'server/discover'])
+
 function isMore(bytes: number, limit: number | undefined): limit is number {
   return limit !== undefined && bytes > limit
 }
 
-function refusal(what: string, bytes: number, limitBytes: number): Refusal {
+function tooLarge(what: string, bytes: number, limitBytes: number): GatewayError {
   const message = `the ${what} takes ${bytes} bytes, ${limitBytes} are allowed`
-  return { refuse: true, message, data: { limitBytes, bytes } }
+  return new GatewayError('ERR_LIMIT_EXCEEDED', message, {
+    data: { interceptor: 'limitSize', limitBytes, bytes },
+  })
 }
 
 const positive = z.number().int().positive().optional()

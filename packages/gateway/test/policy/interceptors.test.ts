@@ -142,7 +142,7 @@ describe('limitSize', () => {
     const large: Json = { text: 'x'.repeat(1_000) }
     expect(at(await session.call('get'), 'result')).toBeDefined()
     expect(at(await session.call('get', large), 'error', 'data')).toMatchObject({
-      code: 'ERR_FORBIDDEN',
+      code: 'ERR_LIMIT_EXCEEDED',
       interceptor: 'limitSize',
       limitBytes: 1_000,
     })
@@ -155,5 +155,27 @@ describe('limitSize', () => {
     })
     expect(at(echoed, 'result')).toBeDefined()
     expect(() => limitSize({ perTool: { echo: {} } })).toThrow('limitSize.perTool.echo')
+  })
+
+  it('limits neither lists nor introductions, alone and aggregated, and asks for no repetition of what was done', async () => {
+    const server = await startScriptedHttp(script)
+    const fix = await startFixture({ era: 'modern' })
+    const { url, at: path } = await startGateway({
+      servers: { s: { url: server.url }, fix: { url: fix.url } },
+      interceptors: [limitSize({ requestBytes: 5_000, responseBytes: 100 })],
+    })
+    for (const [to, prefix] of [
+      [url, 's__'],
+      [path('s'), ''],
+    ] as const) {
+      const session = await RawSession.open(to)
+      expect(JSON.stringify(await session.request('tools/list'))).toContain(`"${prefix}large"`)
+      expect(at(await session.call(`${prefix}large`), 'error', 'data', 'code')).toBe('ERR_LIMIT_EXCEEDED')
+    }
+    expect(at(await modern(path('fix'), 'server/discover'), 'result')).toBeDefined()
+    expect(at(await modern(path('fix'), 'tools/list'), 'result', 'tools')).toBeDefined()
+    const large = { name: 'echo', arguments: { message: 'x'.repeat(200) } }
+    const refused = await modern(path('fix'), 'tools/call', large)
+    expect(refused).toMatchObject({ status: 200, error: { data: { code: 'ERR_LIMIT_EXCEEDED' } } })
   })
 })

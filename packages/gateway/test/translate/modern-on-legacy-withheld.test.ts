@@ -68,7 +68,7 @@ describe.each(transports)('a question of a legacy server over %s', (transport) =
   })
 
   it.each([
-    ['refused', limitSize({ responseBytes: 100 }), 'ERR_FORBIDDEN'],
+    ['refused', limitSize({ responseBytes: 100 }), 'ERR_LIMIT_EXCEEDED'],
     ['replaced', replacing(), undefined],
   ])('that an interceptor has %s leaves nothing behind', async (_what, interceptor, code) => {
     const behind = await startLegacyBehind(transport, script, { limits, interceptors: [interceptor] })
