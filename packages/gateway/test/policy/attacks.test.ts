@@ -369,6 +369,80 @@ describe('a way past the policy is not', () => {
   })
 })
 
+describe('a question that is spelled in another way', () => {
+  const question = '"a":{"method":"elicitation\\u002fcreate","params":{"message":"m","requestedSchema":{}}}'
+  const asking = `"resultType":"input_required","requestState":"x"`
+  it.each([
+    [
+      'escapes',
+      `{"result\\u0054ype":"input_r\\u0065quired","inputRequ\\u0065sts":{${question}},"requestState":"x"}`,
+    ],
+    ['a list', `{${asking},"inputRequests":[${question.slice(4)}]}`],
+    ['a member that is there twice', `{${asking},"inputRequests":{${question}},"inputRequests":{}}`],
+    [
+      'a question that is there twice',
+      `{${asking},"inputRequests":{${question},"a":{"method":"roots/list"}}}`,
+    ],
+  ])('by %s is denied', async (_how, result) => {
+    const on = {
+      'server/discover': () => ({
+        resultType: 'complete',
+        supportedVersions: ['2026-07-28'],
+        capabilities: { tools: {} },
+        serverInfo: { name: 'm', version: '1' },
+        ttlMs: 60_000,
+        cacheScope: 'public',
+      }),
+    }
+    const server = await startScriptedHttp(
+      { name: 'm', on },
+      {
+        stateless: true,
+        intercept(_request, response, message) {
+          if (message?.['method'] !== 'tools/call') return false
+          const id = JSON.stringify(message['id'])
+          response.writeHead(200, { 'content-type': 'application/json' })
+          response.end(`{"jsonrpc":"2.0","id":${id},"result":${result}}`)
+          return true
+        },
+      },
+    )
+    const running = await startGateway({
+      servers: { m: { url: server.url } },
+      policy: [allow({ servers: 'm' }), deny({ asks: 'm/elicitation' })],
+    })
+    await running.gateway.ready()
+    const meta = { 'io.modelcontextprotocol/clientCapabilities': { elicitation: {}, roots: {} } }
+    const answer = await modern(running.at('m'), 'tools/call', { name: 't', arguments: {} }, { meta })
+    expect(at(answer, 'error', 'data', 'code')).toBe('ERR_FORBIDDEN')
+  })
+
+  it('by a list of messages is denied', async () => {
+    const script: Script = { name: 'l', tools: ['t'] }
+    const server = await startScriptedHttp(script, {
+      intercept(_request, response, message) {
+        if (message?.['method'] !== 'tools/call') return false
+        const done = { jsonrpc: '2.0', id: message['id'], result: { content: [] } }
+        const asked = '{"jsonrpc":"2.0","id":"q","m\\u0065thod":"elicitation\\u002fcreate","params":{}}'
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.end(`data: [${asked},${JSON.stringify(done)}]\n\n`)
+        return true
+      },
+    })
+    const running = await startGateway({
+      servers: { l: { url: server.url } },
+      policy: [allow({ servers: 'l' }), deny({ asks: 'l/elicitation' })],
+    })
+    await running.gateway.ready()
+    const session = await RawSession.open(running.at('l'), { capabilities: { elicitation: {} } })
+    expect((await session.call('t'))['result']).toEqual({ content: [] })
+    expect(JSON.stringify(session.received)).not.toContain('elicitation')
+    const turnedBack = () =>
+      server.received.some(({ message }) => message?.['id'] === 'q' && 'error' in message)
+    await until(() => expect(turnedBack()).toBe(true))
+  })
+})
+
 describe('a policy that is replaced', () => {
   it('counts from the next request on, in all lists, and clients are told', async () => {
     const current = createReplaceablePolicy(allow({ servers: 'files' }))
