@@ -1,6 +1,6 @@
-import type { ServerRuntime } from '@sallyport/core'
-import { describe, expect, it } from 'vitest'
-import { createChildProcessRuntime } from '../../src/index.ts'
+import type { Logger, ServerRuntime } from '@sallyport/core'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createChildProcessRuntime, createGateway } from '../../src/index.ts'
 import { bearer, believing, connectV1, startGateway, stdioFixture, textOf, until } from './harness.ts'
 import { at, type Json, modern, RawSession } from './raw-client.ts'
 import { scriptedRuntime } from './scripted-runtime.ts'
@@ -208,6 +208,42 @@ describe('a stdio server', () => {
     expect(at(await session.call('echo'), 'result')).toBeDefined()
     await until(() => expect(runtime.counts()).toEqual({ started: 2, running: 1 }))
     expect(at(await session.call('echo'), 'result')).toBeDefined()
+  })
+
+  it('whose process of the probe was let go is as reachable as before', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'] } })
+    const gateway = createGateway({ servers: { s: { command: 's' } }, runtime })
+    onTestFinished(() => gateway.close({ deadlineMs: 0 }))
+    await gateway.ready()
+    const [probed] = runtime.processes
+    await until(() => expect(probed?.running()).toBe(false))
+    vi.advanceTimersByTime(2_000)
+    expect(gateway.status().upstreams[0]).toMatchObject({ reachable: true, lastError: undefined })
+  })
+
+  it('that ends at its start is told of with what it wrote to standard error, but not to callers', async () => {
+    const warnings: [string, unknown][] = []
+    const logger: Logger = {
+      debug() {},
+      info() {},
+      warn: (message, fields) => void warnings.push([message, fields]),
+      error() {},
+    }
+    const program =
+      "console.error('starting'); console.error('boom: DB_URL is not set'); process.exitCode = 3"
+    const servers = { dead: { command: process.execPath, args: ['--eval', program] } }
+    const { gateway, at: path } = await startGateway({ servers, logger })
+    await gateway.ready()
+    const told = warnings.filter(([message]) => message === 'server has failed')
+    const reason = 'ended (exit code 3)'
+    expect(told).toEqual([
+      ['server has failed', { server: 'dead', reason, stderr: 'starting\nboom: DB_URL is not set' }],
+    ])
+    const error: unknown = await connectV1(path('dead')).catch((refused: unknown) => refused)
+    expect(String(error)).toContain(reason)
+    expect(JSON.stringify([String(error), gateway.status().upstreams])).not.toContain('boom')
   })
 })
 
