@@ -4,7 +4,7 @@ import { createChildProcessRuntime, createGateway } from '../../src/index.ts'
 import { bearer, believing, connectV1, startGateway, stdioFixture, textOf, until } from './harness.ts'
 import { at, type Json, modern, RawSession } from './raw-client.ts'
 import { scriptedRuntime } from './scripted-runtime.ts'
-import { text } from './scripted-server.ts'
+import { RpcFailure, text, type Turn } from './scripted-server.ts'
 
 describe('a stdio server', () => {
   it('whose process dies fails the calls in flight, and has a new one for the next', async () => {
@@ -245,6 +245,55 @@ describe('a stdio server', () => {
     expect(String(error)).toContain(reason)
     expect(JSON.stringify([String(error), gateway.status().upstreams])).not.toContain('boom')
   })
+
+  it.each(['legacy', 'modern'] as const)(
+    'of the %s era that is slow to start fails calls in time, and its late answer is taken',
+    async (era) => {
+      let start = () => {}
+      const started = new Promise<void>((resolve) => {
+        start = resolve
+      })
+      const waits = (answer: (turn: Turn) => unknown) => async (turn: Turn) => {
+        await started
+        return answer(turn)
+      }
+      const discover = (): unknown => {
+        if (era === 'legacy') throw new RpcFailure(-32601, 'Method not found')
+        return { supportedVersions: ['2026-07-28'], capabilities: { tools: {} }, resultType: 'complete' }
+      }
+      const introduce = ({ params }: Turn): unknown => {
+        if (era === 'modern') throw new RpcFailure(-32601, 'Method not found')
+        const serverInfo = { name: 's', version: '1' }
+        return { protocolVersion: params['protocolVersion'], capabilities: { tools: {} }, serverInfo }
+      }
+      const on = { 'server/discover': waits(discover), initialize: waits(introduce) }
+      const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'], on } })
+      const limits = { probeMs: 150, listMs: 100, callMs: 60_000 }
+      const {
+        gateway,
+        url,
+        at: path,
+      } = await startGateway({ servers: { s: { command: 's' } }, runtime, limits })
+      const session = await RawSession.open(url)
+      // they do not wait for callMs
+      await gateway.ready()
+      const late = await Promise.all([
+        session.request('tools/call', { name: 's__t' }),
+        modern(path('s'), 'tools/call', { name: 't' }),
+      ])
+      for (const answer of late)
+        expect(at(answer, 'error', 'data')).toMatchObject({ code: 'ERR_UPSTREAM_TIMEOUT', retrySafe: true })
+      const processes = runtime.processes.length
+      start()
+      await until(async () => {
+        expect(at(await session.request('tools/call', { name: 's__t' }), 'result', 'content')).toBeDefined()
+        const answer = await modern(path('s'), 'tools/call', { name: 't' })
+        expect(at(answer, 'result', 'content')).toBeDefined()
+      })
+      expect(processes).toBeGreaterThan(0)
+      expect(runtime.processes.filter((it) => it.messages('tools/call').length > 0)).not.toEqual([])
+    },
+  )
 })
 
 function countingRuntime(): ServerRuntime & { counts(): { started: number; running: number } } {
