@@ -18,11 +18,11 @@ const settleMs = 100
  * the servers stay as they were.
  */
 export function openConfigFile(
-  path: string,
+  location: string,
   { logger, only }: ConfigFileOptions,
 ): { registry: MemoryServerRegistry; close: () => void } {
   // messages name a file that can be found from anywhere
-  const file = resolve(path)
+  const file = resolve(location)
   let text = readFileSync(file, 'utf8')
   const registry = createMemoryServerRegistry(parse())
   let timer: NodeJS.Timeout | undefined
