@@ -113,6 +113,8 @@ function userPath() {
 
 function useTools() {
   environment.SALLYPORT_USER_PATH = userPath()
+  // npm and this file change the folder: paths that a user gives are meant from where the user called
+  environment.SALLYPORT_USER_FOLDER = process.env.INIT_CWD || process.cwd()
   const folders = [...(ownNodeIsNewEnough ? [] : [nodeTool]), pnpmTool].filter(isPresent).map(toolFolder)
   environment.PATH = [join(root, 'node_modules', '.bin'), ...folders, process.env.PATH].join(delimiter)
 }

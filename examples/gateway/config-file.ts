@@ -18,15 +18,17 @@ const settleMs = 100
  * the servers stay as they were.
  */
 export function openConfigFile(
-  file: string,
+  location: string,
   { logger, only }: ConfigFileOptions,
 ): { registry: MemoryServerRegistry; close: () => void } {
+  // messages name a file that can be found from anywhere
+  const file = resolve(location)
   let text = readFileSync(file, 'utf8')
   const registry = createMemoryServerRegistry(parse())
   let timer: NodeJS.Timeout | undefined
   // Editors put a new file in place of the old, and mounted configuration changes by a link beside it, so the folder is
   // watched. Other files in it change too; the text tells.
-  const watcher = watch(dirname(resolve(file)), () => {
+  const watcher = watch(dirname(file), () => {
     timer ??= setTimeout(readAgain, settleMs)
   })
   watcher.on('error', (error) =>

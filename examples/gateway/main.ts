@@ -5,6 +5,10 @@ import { type GatewayArguments, readArguments, usage } from './arguments.ts'
 // AI clients start a gateway on stdio for every conversation: what is loaded from here on comes from Node's compile cache.
 enableCompileCache()
 
+// Relative paths, of the file and in it, start where the user called; servers are started there, as by a client.
+const folder = process.env['SALLYPORT_USER_FOLDER']
+if (folder !== undefined) process.chdir(folder)
+
 const given = argumentsOrExit(process.argv.slice(2))
 const { serve } = await import('./serve.ts')
 await serve(given)

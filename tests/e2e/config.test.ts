@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { Client as ClientV2 } from '@modelcontextprotocol/client'
 import { startMcpUpstream } from '@sallyport/fake-mcp-upstream'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { openV1, openV2, textOf } from './client-kinds.ts'
 import { createConfigFile, gatewayArguments, startHttpGateway, startProgram } from './gateway-process.ts'
 import { fixtureEntry } from './servers.ts'
@@ -120,6 +120,22 @@ describe.concurrent("a client's mcp.json", () => {
 })
 
 describe.concurrent('the command line', () => {
+  it('means relative paths from where it was called, and servers start there', async ({
+    onTestFinished: cleanUp,
+  }) => {
+    const script = "require('node:fs').writeFileSync('was-here', '')"
+    const config = await createConfigFile({ marker: { command: process.execPath, args: ['-e', script] } })
+    cleanUp(() => config.remove())
+    const env = { SALLYPORT_USER_FOLDER: config.folder }
+    const gateway = startProgram(gatewayArguments('mcp.json'), env)
+    cleanUp(() => gateway.stop())
+    const limit = { timeout: 30_000, interval: 50 }
+    await vi.waitFor(() => expect(existsSync(join(config.folder, 'was-here'))).toBe(true), limit)
+    const mistaken = startProgram(gatewayArguments('other.json'), env)
+    expect(await mistaken.ended).toBe(1)
+    expect(mistaken.stderr()).toContain(`there is no file ${join(config.folder, 'other.json')}`)
+  })
+
   it.each([
     { args: [], says: '--config is missing' },
     { args: ['--config', 'x.json', '--port', 'http'], says: '--port http: not a port number' },

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 const programs = {
   'echo.mjs': 'process.stdin.pipe(process.stdout)',
   'arguments.mjs': 'process.stdout.write(JSON.stringify(process.argv.slice(2)))',
+  'folder.mjs': 'process.stdout.write(process.env.SALLYPORT_USER_FOLDER)',
   'exit.mjs': 'process.exit(Number(process.argv[2]))',
   'graceful.mjs': `for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => { console.log(signal); process.exit(9) })
     setInterval(() => {}, 1000)
@@ -40,6 +41,14 @@ beforeAll(() => {
 })
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('a program is told the folder from which npm was called', async () => {
+  const called = (env: Readonly<Record<string, string | undefined>>) =>
+    text(spawn(process.execPath, ['scripts/bootstrap.mjs', 'folder'], { cwd: folder, env }).stdout)
+  const { INIT_CWD: _, ...withoutNpm } = process.env
+  expect(await called({ ...withoutNpm, INIT_CWD: tmpdir() })).toBe(tmpdir())
+  expect(await called(withoutNpm)).toBe(realpathSync(folder))
+})
 
 function start(...programArguments: readonly string[]) {
   const child = spawn(process.execPath, ['scripts/bootstrap.mjs', ...programArguments], { cwd: folder })

@@ -13,6 +13,7 @@ import { RpcCode } from '../wire/protocol.ts'
 import { suits, suitsAfterAsking } from './candidates.ts'
 import type { Asker, Catalog, CatalogEntry } from './catalog.ts'
 import type { CursorSeal } from './cursor.ts'
+import { leftOut, takenIn } from './left-out.ts'
 import type { ListKind } from './list-kind.ts'
 import { cursorBinding, type Way } from './way.ts'
 
@@ -97,13 +98,12 @@ async function firstPage(
     const suited = await suitsAfterAsking(upstream, asker.context, list.capability, options.listMs)
     if (suited === false) return []
     const entry = suited === true ? await catalog.get(asker, upstream.name, list) : suited
-    if (!SallyportError.isInstance(entry)) return [entry]
+    if (!SallyportError.isInstance(entry)) {
+      takenIn(upstream, list)
+      return [entry]
+    }
     unavailable.push(upstream.name)
-    logger.warn('server is left out of a list', {
-      server: upstream.name,
-      list: list.method,
-      error: entry.message,
-    })
+    leftOut(upstream, list, entry, logger)
     return []
   }
   const entries = (await Promise.all(all.map(one))).flat()

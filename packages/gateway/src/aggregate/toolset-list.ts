@@ -8,6 +8,7 @@ import { nameIn, nameMemberOf } from '../policy/policy-screen.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { suitsAfterAsking } from './candidates.ts'
 import type { Asker, CatalogEntry } from './catalog.ts'
+import { leftOut, takenIn } from './left-out.ts'
 import type { ListKind } from './list-kind.ts'
 import { META_UNAVAILABLE, type MergedListOptions, throughInterceptors } from './merged-list.ts'
 import type { Selected, Toolset } from './toolset.ts'
@@ -46,13 +47,12 @@ export function answerToolsetList(
         .filter(({ name }) => chosen.has(name))
         .map(async (upstream) => {
           const offer = await offerOf(upstream, list, way.asker(), options)
-          if (!SallyportError.isInstance(offer)) return offer
+          if (!SallyportError.isInstance(offer)) {
+            takenIn(upstream, list)
+            return offer
+          }
           unavailable.push(upstream.name)
-          options.logger.warn('server is left out of a list', {
-            server: upstream.name,
-            list: list.method,
-            error: offer.message,
-          })
+          leftOut(upstream, list, offer, options.logger)
           return undefined
         }),
     )

@@ -31,7 +31,7 @@ export class LegacyHttp {
   post(exchange: HttpExchange, admission: Admission, message: RpcMessage): void {
     const accepts = acceptedBy(exchange)
     if (accepts === undefined) {
-      const text = 'the Accept header must list application/json and text/event-stream'
+      const text = 'the Accept header must list application/json or text/event-stream, best both'
       this.#refuse(exchange, admission, 406, text, message)
     } else if (message.kind === 'request' && message.method === 'initialize') {
       this.#initialize(exchange, admission, message, accepts)

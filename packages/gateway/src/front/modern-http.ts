@@ -91,7 +91,7 @@ export class ModernHttp {
   }
 }
 
-const notAcceptable = 'the Accept header must list application/json and text/event-stream'
+const notAcceptable = 'the Accept header must list application/json or text/event-stream, best both'
 
 export function unsupported(version: string): { code: number; message: string; data: unknown } | undefined {
   if (MODERN_VERSIONS.includes(version)) return undefined

@@ -2,6 +2,7 @@ import { isStdioServer, type RequestContext, SallyportError, UpstreamError } fro
 import type { Call, Carrier, CarrierSource } from '../call/call.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import { BlamelessError } from '../upstream/blameless-error.ts'
+import { tooSlow } from '../upstream/era.ts'
 import { notSent } from '../upstream/not-sent.ts'
 import type { LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
 import type { Upstream } from '../upstream/upstream.ts'
@@ -26,6 +27,12 @@ export interface PeerHost {
   refused(peer: LegacyPeer, message: Buffer, scan: MessageScan, call: Call | undefined): void
 }
 
+/** A call that waits for the handshake, until `performance.now()` is `until`. */
+interface Queued {
+  readonly call: Call
+  readonly until: number
+}
+
 /**
  * One client's session with one server. It outlives the server's: when the server forgot the session or its
  * process ended, the handshake is made again with what the client said, and calls that had not run are sent then.
@@ -33,7 +40,8 @@ export interface PeerHost {
 export class LegacyPeer implements Carrier, CarrierSource {
   readonly upstream: Upstream
   readonly #host: PeerHost
-  readonly #queue: Call[] = []
+  readonly #queue: Queued[] = []
+  #queueTimer: NodeJS.Timeout | undefined
   /** Calls that were sent a second time. */
   #resent: WeakSet<Call> | undefined
   #transport: LegacyTransport | undefined
@@ -103,13 +111,14 @@ export class LegacyPeer implements Carrier, CarrierSource {
   send(call: Call): void {
     if (this.#state === 'ready' && this.#transport !== undefined) this.#transport.send(call)
     else {
-      this.#queue.push(call)
+      this.#queue.push({ call, until: performance.now() + this.upstream.openingMs })
+      this.#queueTimer ??= this.#nextTimer()
       if (this.#state === 'idle') this.#handshake()
     }
   }
 
   cancel(call: Call, reason: string | undefined): void {
-    const queued = this.#queue.indexOf(call)
+    const queued = this.#queue.findIndex((each) => each.call === call)
     if (queued >= 0) this.#queue.splice(queued, 1)
     else this.#transport?.cancel(call, reason)
   }
@@ -253,7 +262,7 @@ export class LegacyPeer implements Carrier, CarrierSource {
     this.#state = 'ready'
     this.#host.opened(this)
     if (this.#listening) this.#transport?.listen()
-    for (const call of this.#queue.splice(0)) this.#transport?.send(call)
+    for (const { call } of this.#emptied()) this.#transport?.send(call)
   }
 
   #drop(): void {
@@ -263,7 +272,29 @@ export class LegacyPeer implements Carrier, CarrierSource {
   }
 
   #failQueue(error: SallyportError): void {
-    for (const call of this.#queue.splice(0)) call.fail(error)
+    for (const { call } of this.#emptied()) call.fail(error)
+  }
+
+  #emptied(): readonly Queued[] {
+    clearTimeout(this.#queueTimer)
+    this.#queueTimer = undefined
+    return this.#queue.splice(0)
+  }
+
+  /** Calls do not wait for as long as a server may take to start; it goes on starting for those that come later. */
+  #failOverdue(): void {
+    const now = performance.now()
+    while (this.#queue[0] !== undefined && this.#queue[0].until <= now) {
+      const overdue = this.#queue.shift()
+      overdue?.call.fail(tooSlow(this.name))
+    }
+    this.#queueTimer = this.#nextTimer()
+  }
+
+  #nextTimer(): NodeJS.Timeout | undefined {
+    const [first] = this.#queue
+    if (first === undefined) return undefined
+    return setTimeout(() => this.#failOverdue(), Math.max(1, first.until - performance.now())).unref()
   }
 }
 

@@ -49,7 +49,8 @@ export class EraKnowledge {
   }
 
   /**
-   * Asks the server unless it was asked not long ago. Never rejects.
+   * Asks the server unless it was asked not long ago. Never rejects. Whoever asks waits for `probeMs` at most; an answer that
+   * comes later counts all the same.
    * @param anew it gave reason to believe that it is another server now
    */
   ask(context = ownContext(), anew = false): Promise<EraAnswer> {
@@ -61,7 +62,7 @@ export class EraKnowledge {
     const failure = this.#failures.get(key)
     if (failure !== undefined && now() - failure.at < FAILURE_MS) return Promise.resolve(failure.error)
     const asking = this.#asking.get(key)
-    if (asking !== undefined) return answerWithin(probeMs * 3, server, asking.answer)
+    if (asking !== undefined) return answerWithin(probeMs, server, asking.answer)
     const answer = probe(context).then((answered) => {
       this.#asking.delete(key)
       const found = SallyportError.isInstance(answered) ? notSent(answered, FAILURE_MS) : answered
@@ -70,7 +71,7 @@ export class EraKnowledge {
       return found
     })
     this.#asking.set(key, { answer, since: performance.now() })
-    return answerWithin(probeMs * 3, server, answer)
+    return answerWithin(probeMs, server, answer)
   }
 
   /** Milliseconds for which the server has owed the answer to the question under way; 0 if there is none. */

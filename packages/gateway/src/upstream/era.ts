@@ -48,12 +48,14 @@ export async function answerWithin(
 ): Promise<EraAnswer> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<SallyportError>((resolve) => {
-    const error = new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, 'takes long to start', {
-      retrySafe: true,
-    })
-    timer = setTimeout(() => resolve(error), ms).unref()
+    timer = setTimeout(() => resolve(tooSlow(server)), ms).unref()
   })
   const first = await Promise.race([answer, late])
   clearTimeout(timer)
   return first
+}
+
+/** For a call that has waited long enough for a server that may come up yet. */
+export function tooSlow(server: string): UpstreamError {
+  return new UpstreamError('ERR_UPSTREAM_TIMEOUT', server, 'takes long to start', { retrySafe: true })
 }

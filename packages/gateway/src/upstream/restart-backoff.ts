@@ -62,7 +62,8 @@ export class RestartBackoff {
     this.#wait = wait
     this.#reason = detailOf(error)
     this.#notBefore = now() + wait.duration
-    logger.warn('server keeps ending soon after its start', { server, restartMs: wait.duration })
+    const level = this.#crashes === FREE_RESTARTS + 1 ? 'warn' : 'debug'
+    logger[level]('server keeps ending soon after its start', { server, restartMs: wait.duration })
   }
 
   /** A process did what it is there for. */

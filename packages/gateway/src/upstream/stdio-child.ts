@@ -28,6 +28,9 @@ export interface StdioChildOptions {
 const EXIT_GRACE_MS = 2_000
 /** The news that a process has ended comes soon after the end of its output. */
 const END_NEWS_MS = 500
+/** Of its standard error, this much is told when it ends by itself: enough for a message, or the end of a stack. */
+const LAST_LINES = 10
+const LAST_CHARACTERS = 1_000
 const LINE_FEED = Buffer.from('\n')
 
 /** One running server and its pipes. Messages written before it runs wait for it. */
@@ -40,6 +43,8 @@ export class StdioChild {
   #flushScheduled = false
   #closed = false
   #startedAt = 0
+  /** The end of its standard error. */
+  #lastLines: string[] = []
   #gone: Promise<void> = Promise.resolve()
 
   constructor(options: StdioChildOptions) {
@@ -135,7 +140,7 @@ export class StdioChild {
       processExited.publish({ process: started, exitCode, signal, expected, uptimeMs: this.uptimeMs })
     }
     const error = this.#error(`ended (${how})`)
-    if (!expected) reachability.failed(error)
+    if (!expected) this.#failed(error)
     this.#end(error)
   }
 
@@ -150,9 +155,21 @@ export class StdioChild {
   }
 
   #fail(message: string): void {
+    // the output of a server that was told to end ends as well
+    if (this.#closed) return
     const error = this.#error(message)
-    this.#options.reachability.failed(error)
+    this.#failed(error)
     this.#end(error)
+  }
+
+  /** What it said last is for whoever runs the gateway, not for callers. A server that goes on failing is told of once. */
+  #failed(error: UpstreamError): void {
+    const { logger, server, reachability } = this.#options
+    const isNews = reachability.reachable !== false
+    reachability.failed(error)
+    const stderr = this.#lastLines.join('\n').slice(-LAST_CHARACTERS)
+    const fields = { server: server.name, reason: error.detail, ...(stderr !== '' && { stderr }) }
+    logger[isNews ? 'warn' : 'debug']('server has failed', fields)
   }
 
   #end(error: SallyportError, crashed = true): void {
@@ -173,17 +190,23 @@ export class StdioChild {
 
   /** What a server says on stderr is its log, nothing more (spec: stdio). Long lines are cut. */
   #logErrors(child: ServerProcess): void {
-    const { logger, server } = this.#options
     let rest = ''
     child.stderr.on('error', () => {})
     child.stderr.on('data', (chunk: Buffer) => {
       const lines = (rest + chunk.toString()).split('\n')
       rest = (lines.pop() ?? '').slice(-4_000)
-      for (const line of lines) {
-        if (line.trim() !== '')
-          logger.debug('server wrote to stderr', { server: server.name, line: line.slice(0, 1_000) })
-      }
+      for (const line of lines) this.#loggedError(line)
     })
+    child.stderr.once('end', () => this.#loggedError(rest))
+  }
+
+  #loggedError(text: string): void {
+    if (text.trim() === '') return
+    const { logger, server } = this.#options
+    const line = text.slice(0, LAST_CHARACTERS)
+    logger.debug('server wrote to stderr', { server: server.name, line })
+    this.#lastLines.push(line)
+    if (this.#lastLines.length > LAST_LINES) this.#lastLines.shift()
   }
 
   #error(message: string, options?: { cause?: unknown; retrySafe?: boolean }): UpstreamError {

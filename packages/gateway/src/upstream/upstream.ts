@@ -364,7 +364,8 @@ export class Upstream implements CarrierSource {
         context,
         clientInfo,
         now,
-        timeoutMs: limits.probeMs,
+        // what follows a question that was not answered is to be answered before nobody waits for it any more
+        timeoutMs: limits.probeMs / 2,
         patienceMs: this.#kind.of === 'http' ? limits.probeMs : limits.probeMs + this.#timeoutMs,
         openModern: () => this.#modernLink(principal, true),
         legacyTransports: this.#legacyTransports(),
@@ -379,7 +380,10 @@ export class Upstream implements CarrierSource {
     } catch (error) {
       if (!SallyportError.isInstance(error)) throw error
       if (!this.#closed)
-        logger.warn('server could not be asked what it speaks', { server: this.name, error: error.message })
+        logger[this.hasFailed(context) ? 'debug' : 'warn']('server could not be asked what it speaks', {
+          server: this.name,
+          error: error.message,
+        })
       return error
     } finally {
       if (!keep) void asked?.close()
@@ -401,6 +405,12 @@ export class Upstream implements CarrierSource {
     if (isStdioServer(this.definition)) return ['stdio']
     const wanted = this.definition.transport ?? 'auto'
     return wanted === 'auto' ? ['streamable-http', 'sse'] : [wanted]
+  }
+
+  /** How long a call waits for the server to say what it speaks, or to open a session. */
+  get openingMs(): number {
+    const { probeMs } = this.#environment.limits
+    return this.#timeoutMs === 0 ? probeMs : Math.min(probeMs, this.#timeoutMs)
   }
 
   get #timeoutMs(): number {

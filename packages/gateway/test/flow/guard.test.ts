@@ -271,7 +271,7 @@ describe('a legacy server over HTTP', () => {
       limits: { probeMs: 200 },
     })
     await gateway.ready()
-    expect(log.join('\n')).toContain('did not answer initialize in time')
+    await until(() => expect(log.join('\n')).toContain('did not answer initialize in time'))
     expect(server.messages('notifications/cancelled')).toEqual([])
   })
 })

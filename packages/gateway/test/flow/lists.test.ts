@@ -1,3 +1,4 @@
+import type { Logger } from '@sallyport/core'
 import { describe, expect, it } from 'vitest'
 import { bearer, believing, connectV2, startFixture, startGateway, until } from './harness.ts'
 import { at, type Json, listAt, modern, RawSession } from './raw-client.ts'
@@ -155,6 +156,38 @@ describe('a list of the aggregated endpoint', () => {
       expect(listAt(await session.request('tools/list'), 'result', 'tools').length).toBe(1)
     }
     expect(server.messages('tools/list').length).toBe(2)
+  })
+
+  it('lacks a server with one warning, however often it is asked for, until the server was back', async () => {
+    let away = true
+    let now = Date.now()
+    const server = await startScriptedHttp(
+      { name: 's', tools: ['t'] },
+      {
+        intercept: (_request, response) => {
+          if (away) response.destroy()
+          return away
+        },
+      },
+    )
+    const warnings: string[] = []
+    const logger: Logger = { debug() {}, info() {}, warn: (text) => void warnings.push(text), error() {} }
+    const { url } = await startGateway({ servers: { s: { url: server.url } }, logger, now: () => now })
+    const client = await RawSession.open(url)
+    const listed = async () => {
+      now += 60_000
+      return listAt(await client.request('tools/list'), 'result', 'tools').length
+    }
+    const once = ['server could not be asked what it speaks', 'server is left out of a list']
+    const told = () => warnings.filter((text) => once.includes(text))
+    for (let count = 0; count < 3; count++) expect(await listed()).toBe(0)
+    expect(told()).toEqual(once)
+    away = false
+    await until(async () => expect(await listed()).toBe(1))
+    away = true
+    await until(async () => expect(await listed()).toBe(0))
+    expect(await listed()).toBe(0)
+    expect(told()).toEqual([...once, once[1]])
   })
 })
 

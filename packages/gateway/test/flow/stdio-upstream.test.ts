@@ -1,10 +1,10 @@
-import type { ServerRuntime } from '@sallyport/core'
-import { describe, expect, it } from 'vitest'
-import { createChildProcessRuntime } from '../../src/index.ts'
+import type { Logger, ServerRuntime } from '@sallyport/core'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { createChildProcessRuntime, createGateway } from '../../src/index.ts'
 import { bearer, believing, connectV1, startGateway, stdioFixture, textOf, until } from './harness.ts'
 import { at, type Json, modern, RawSession } from './raw-client.ts'
 import { scriptedRuntime } from './scripted-runtime.ts'
-import { text } from './scripted-server.ts'
+import { RpcFailure, text, type Turn } from './scripted-server.ts'
 
 describe('a stdio server', () => {
   it('whose process dies fails the calls in flight, and has a new one for the next', async () => {
@@ -209,6 +209,91 @@ describe('a stdio server', () => {
     await until(() => expect(runtime.counts()).toEqual({ started: 2, running: 1 }))
     expect(at(await session.call('echo'), 'result')).toBeDefined()
   })
+
+  it('whose process of the probe was let go is as reachable as before', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'] } })
+    const gateway = createGateway({ servers: { s: { command: 's' } }, runtime })
+    onTestFinished(() => gateway.close({ deadlineMs: 0 }))
+    await gateway.ready()
+    const [probed] = runtime.processes
+    await until(() => expect(probed?.running()).toBe(false))
+    vi.advanceTimersByTime(2_000)
+    expect(gateway.status().upstreams[0]).toMatchObject({ reachable: true, lastError: undefined })
+  })
+
+  it('that ends at its start is told of with what it wrote to standard error, but not to callers', async () => {
+    const warnings: [string, unknown][] = []
+    const logger: Logger = {
+      debug() {},
+      info() {},
+      warn: (message, fields) => void warnings.push([message, fields]),
+      error() {},
+    }
+    const program =
+      "console.error('starting'); console.error('boom: DB_URL is not set'); process.exitCode = 3"
+    const servers = { dead: { command: process.execPath, args: ['--eval', program] } }
+    const { gateway, at: path } = await startGateway({ servers, logger })
+    await gateway.ready()
+    const told = warnings.filter(([message]) => message === 'server has failed')
+    const reason = 'ended (exit code 3)'
+    expect(told).toEqual([
+      ['server has failed', { server: 'dead', reason, stderr: 'starting\nboom: DB_URL is not set' }],
+    ])
+    const error: unknown = await connectV1(path('dead')).catch((refused: unknown) => refused)
+    expect(String(error)).toContain(reason)
+    expect(JSON.stringify([String(error), gateway.status().upstreams])).not.toContain('boom')
+  })
+
+  it.each(['legacy', 'modern'] as const)(
+    'of the %s era that is slow to start fails calls in time, and its late answer is taken',
+    async (era) => {
+      let start = () => {}
+      const started = new Promise<void>((resolve) => {
+        start = resolve
+      })
+      const waits = (answer: (turn: Turn) => unknown) => async (turn: Turn) => {
+        await started
+        return answer(turn)
+      }
+      const discover = (): unknown => {
+        if (era === 'legacy') throw new RpcFailure(-32601, 'Method not found')
+        return { supportedVersions: ['2026-07-28'], capabilities: { tools: {} }, resultType: 'complete' }
+      }
+      const introduce = ({ params }: Turn): unknown => {
+        if (era === 'modern') throw new RpcFailure(-32601, 'Method not found')
+        const serverInfo = { name: 's', version: '1' }
+        return { protocolVersion: params['protocolVersion'], capabilities: { tools: {} }, serverInfo }
+      }
+      const on = { 'server/discover': waits(discover), initialize: waits(introduce) }
+      const runtime = scriptedRuntime({ s: { name: 's', tools: ['t'], on } })
+      const limits = { probeMs: 150, listMs: 100, callMs: 60_000 }
+      const {
+        gateway,
+        url,
+        at: path,
+      } = await startGateway({ servers: { s: { command: 's' } }, runtime, limits })
+      const session = await RawSession.open(url)
+      // they do not wait for callMs
+      await gateway.ready()
+      const late = await Promise.all([
+        session.request('tools/call', { name: 's__t' }),
+        modern(path('s'), 'tools/call', { name: 't' }),
+      ])
+      for (const answer of late)
+        expect(at(answer, 'error', 'data')).toMatchObject({ code: 'ERR_UPSTREAM_TIMEOUT', retrySafe: true })
+      const processes = runtime.processes.length
+      start()
+      await until(async () => {
+        expect(at(await session.request('tools/call', { name: 's__t' }), 'result', 'content')).toBeDefined()
+        const answer = await modern(path('s'), 'tools/call', { name: 't' })
+        expect(at(answer, 'result', 'content')).toBeDefined()
+      })
+      expect(processes).toBeGreaterThan(0)
+      expect(runtime.processes.filter((it) => it.messages('tools/call').length > 0)).not.toEqual([])
+    },
+  )
 })
 
 function countingRuntime(): ServerRuntime & { counts(): { started: number; running: number } } {

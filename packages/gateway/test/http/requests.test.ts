@@ -81,7 +81,10 @@ describe('what a request has to look like', () => {
       headers: { ...jsonHeaders, ...ada, accept },
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' }),
     }
-    expect((await send(local.at('l'), opening)).status).toBe(status === 406 ? 406 : 400)
+    const opened = await send(local.at('l'), opening)
+    expect(opened.status).toBe(status === 406 ? 406 : 400)
+    const says = 'the Accept header must list application/json or text/event-stream, best both'
+    if (status === 406) expect(at(opened.json, 'error', 'message')).toBe(says)
   })
 
   test('a client that takes streams only gets a stream', async () => {
