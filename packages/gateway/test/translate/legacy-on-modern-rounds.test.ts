@@ -53,6 +53,10 @@ async function asking(transport: Transport, options: Parameters<typeof behindGat
         return needsInput({ q: { method: 'tasks/get', params: {} } })
       case 'nothing':
         return needsInput(undefined)
+      case 'many':
+        return answers === undefined ? needsInput(roots(Number(said))) : done(params)
+      case 'much':
+        return needsInput({ q: sampling('x'.repeat(4 * 1024 * 1024)) })
       case 'tools':
         return needsInput({ q: sampling('x', { tools: [] }) })
       case 'dies':
@@ -77,6 +81,12 @@ async function asking(transport: Transport, options: Parameters<typeof behindGat
 
 function done({ inputResponses, requestState }: Json): Json {
   return complete(text(JSON.stringify({ inputResponses, requestState })))
+}
+
+function roots(count: number): Json {
+  return Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [`q${index}`, { method: 'roots/list' }]),
+  )
 }
 
 function resultIn(answer: Json): unknown {
@@ -276,5 +286,22 @@ describe.each<Transport>(['http', 'stdio'])('a modern server over %s that needs 
     await session.end()
     await stream.ended
     expect(server.messages('tools/call').length).toBe(1)
+  })
+
+  it('asks a hundred things at once at most, and not too much: beyond that the client is asked nothing', async () => {
+    const server = await asking(transport)
+    const session = await RawSession.open(server.path, { capabilities: everything })
+    session.onRequest = () => ({ result: { roots: [] } })
+    for (const [name, say] of [
+      ['many', 101],
+      ['much', 1],
+    ] as const) {
+      expect(at(await session.call(name, { say }), 'error', 'data', 'code'), name).toBe(
+        'ERR_UPSTREAM_PROTOCOL',
+      )
+      expect(questionsIn(session).length).toBe(0)
+    }
+    const answers = at(resultIn(await session.call('many', { say: 100 })), 'inputResponses')
+    expect(Object.keys(Object(answers)).length).toBe(100)
   })
 })

@@ -45,6 +45,9 @@ export interface CallHost extends QuestionDesk {
 
 /** How often a server may answer one call with questions. */
 const MAX_ROUNDS = 8
+/** Questions of one round, and the bytes of the result that holds them: each becomes a request to the client. */
+const MAX_QUESTIONS = 100
+const MAX_ROUND_BYTES = 4 * 1024 * 1024
 /** A server that only asks to be asked again is given this long. */
 const PACE_MS = 250
 /** 2026-07-28 basic/patterns/mrtr, "Supported Requests". */
@@ -205,11 +208,16 @@ export class TranslatedCall implements RoundOwner {
       this.#broken(`asked for input more than ${MAX_ROUNDS} times`)
       return
     }
+    if (scan.resultEnd - scan.resultStart > MAX_ROUND_BYTES) {
+      this.#broken(`asked for input in more than ${MAX_ROUND_BYTES} bytes`)
+      return
+    }
     const result = parseJson(bytes.subarray(scan.resultStart, scan.resultEnd))
     const { inputRequests, requestState } = isRecord(result) ? result : {}
     this.#requestState = typeof requestState === 'string' ? requestState : undefined
     const asked = isRecord(inputRequests) ? Object.entries(inputRequests) : []
-    if (asked.length > 0) this.#put(asked)
+    if (asked.length > MAX_QUESTIONS) this.#broken(`asked for more than ${MAX_QUESTIONS} things at once`)
+    else if (asked.length > 0) this.#put(asked)
     else if (this.#requestState === undefined) this.#broken('asked for input and did not say which')
     else {
       this.#echo = this.#stateText()
