@@ -1,17 +1,16 @@
-import { isStdioServer, type RequestContext, SallyportError, UpstreamError } from '@sallyport/core'
+import { isStdioServer, SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call, Carrier, CarrierSource } from '../call/call.ts'
 import { InternalCall } from '../call/internal-call.ts'
 import { BlamelessError } from '../upstream/blameless-error.ts'
 import { tooSlow } from '../upstream/era.ts'
 import { notSent } from '../upstream/not-sent.ts'
-import type { LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
+import type { Caller, LegacyTransport, LegacyTransportOwner } from '../upstream/legacy-transport.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { notificationMessage } from '../wire/json-rpc.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 
 /** The session that a peer works for. */
-export interface PeerHost {
-  readonly context: RequestContext
+export interface PeerHost extends Caller {
   readonly answersQuestions: boolean
   readonly protocolVersion: string
   /** The `params` of the client's own `initialize`. */
@@ -219,10 +218,10 @@ export class LegacyPeer implements Carrier, CarrierSource {
   }
 
   #open(resume: { sessionId: string | undefined; protocolVersion: string } | undefined): LegacyTransport {
-    const { context, answersQuestions, protocolVersion } = this.#host
+    const { answersQuestions, protocolVersion } = this.#host
     const owner = new Owner(this)
     this.#owner = owner
-    return this.upstream.legacy({ context, owner, answersQuestions, protocolVersion, resume })
+    return this.upstream.legacy({ caller: this.#host, owner, answersQuestions, protocolVersion, resume })
   }
 
   /** What a transport reports after it was replaced is not this peer's business any more. */

@@ -7,15 +7,14 @@ import { type HttpClient, nothingToAbort } from './http-client.ts'
 import { BlamelessError } from './blameless-error.ts'
 import { CallStream, type CallStreamHost } from './legacy-call-stream.ts'
 import { type Abortable, releaseLater } from './lingering.ts'
-import type { LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
+import type { Caller, LegacyTransport, LegacyTransportOwner } from './legacy-transport.ts'
 import { MessageReader } from './message-reader.ts'
 
 export interface LegacyHttpTransportOptions {
   readonly server: string
   readonly client: HttpClient
   readonly owner: LegacyTransportOwner
-  /** Whose credentials requests without a call of their own carry. */
-  readonly context: Call['context']
+  readonly caller: Caller
   readonly timeoutMs: number
   readonly maxAnswerBytes: number
   /** Continues a session that another process opened. */
@@ -103,10 +102,16 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
       call.fail(error)
     }
     if (this.#sessionId === undefined || keepSession) return
-    const { client, context } = this.#options
+    const { client, caller } = this.#options
     const ignore = { head() {}, data() {}, end() {}, fail() {} }
     client.send(
-      { context, method: 'DELETE', headers: this.#headers(STREAM_HEADERS), timeoutMs: 5_000, aside: true },
+      {
+        context: caller.context,
+        method: 'DELETE',
+        headers: this.#headers(STREAM_HEADERS),
+        timeoutMs: 5_000,
+        aside: true,
+      },
       ignore,
     )
   }
@@ -182,7 +187,8 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
 
   /** Sends what has no answer. A failure means that the session is gone or the server is away: the next call will show. */
   #deliver(message: Buffer): void {
-    const { client, context, timeoutMs } = this.#options
+    const { client, caller, timeoutMs } = this.#options
+    const { context } = caller
     let status = 0
     client.send(
       {
@@ -205,7 +211,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   }
 
   #listen(lastEventId: string | undefined, retryMs: number): void {
-    const { client, context, server, owner, maxAnswerBytes } = this.#options
+    const { client, caller, server, owner, maxAnswerBytes } = this.#options
     let latest = lastEventId
     let delayMs = retryMs
     let refused = false
@@ -235,7 +241,10 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
     })
     const headers = this.#headers(STREAM_HEADERS)
     if (latest !== undefined) headers.push('last-event-id', latest)
-    this.#listeningRequest = client.send({ context, method: 'GET', headers, timeoutMs: 0 }, answer)
+    this.#listeningRequest = client.send(
+      { context: caller.context, method: 'GET', headers, timeoutMs: 0 },
+      answer,
+    )
   }
 
   #headers(base: readonly string[]): string[] {

@@ -75,13 +75,13 @@ export class LegacySseTransport implements LegacyTransport {
   }
 
   #connect(): void {
-    const { client, context, maxAnswerBytes } = this.#options
+    const { client, caller, maxAnswerBytes } = this.#options
     const parser = new SseParser((event) => {
       if (event.type === 'endpoint') this.#endpoint(event.data.toString())
       else if (event.type === 'message' && event.data.length > 0) this.#channel.receive(event.data)
     }, maxAnswerBytes)
     this.#request = client.send(
-      { context, method: 'GET', headers: ['accept', 'text/event-stream'], timeoutMs: 0 },
+      { context: caller.context, method: 'GET', headers: ['accept', 'text/event-stream'], timeoutMs: 0 },
       {
         head: (status, headers) => {
           const type = oneHeader(headers, 'content-type') ?? 'nothing'
@@ -117,7 +117,7 @@ export class LegacySseTransport implements LegacyTransport {
   }
 
   #write(message: Buffer): void {
-    const { client, context, timeoutMs } = this.#options
+    const { client, caller, timeoutMs } = this.#options
     if (this.#closed) return
     if (this.#target === undefined) {
       this.#outbox.push(message)
@@ -125,7 +125,7 @@ export class LegacySseTransport implements LegacyTransport {
     }
     const headers = ['content-type', 'application/json']
     client.send(
-      { context, method: 'POST', url: this.#target, headers, body: message, timeoutMs },
+      { context: caller.context, method: 'POST', url: this.#target, headers, body: message, timeoutMs },
       {
         head: (status) => {
           if (status >= 400) this.#lost(`refused a message (HTTP ${status})`)

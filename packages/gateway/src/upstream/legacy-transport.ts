@@ -1,4 +1,4 @@
-import type { SallyportError } from '@sallyport/core'
+import type { RequestContext, SallyportError } from '@sallyport/core'
 import type { Call } from '../call/call.ts'
 import type { MessageScan } from '../wire/scan-message.ts'
 
@@ -18,6 +18,12 @@ export interface LegacyTransport {
   listen(): void
   /** @param keepSession another process goes on with the server's session, so it is not ended */
   close(keepSession?: boolean): void
+}
+
+/** Whose credentials requests without a call of their own carry: tokens are renewed, so it is asked each time. */
+export interface Caller {
+  /** Of the newest request. */
+  readonly context: RequestContext
 }
 
 export interface LegacyTransportOwner {

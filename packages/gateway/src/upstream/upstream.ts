@@ -24,7 +24,12 @@ import { LegacyOnModern } from '../translate/legacy-on-modern/legacy-on-modern.t
 import { mostParkedAt } from '../translate/modern-on-legacy/parked-calls.ts'
 import { LegacyHttpTransport } from './legacy-http-transport.ts'
 import { LegacySseTransport } from './legacy-sse-transport.ts'
-import { type LegacyTransport, type LegacyTransportOwner, methodsOf } from './legacy-transport.ts'
+import {
+  type Caller,
+  type LegacyTransport,
+  type LegacyTransportOwner,
+  methodsOf,
+} from './legacy-transport.ts'
 import { ModernHttpLink } from './modern-http-link.ts'
 import { type ModernLink, type ModernNotice, type QuestionGate, refusedLink } from './modern-link.ts'
 import { ModernStdioLink } from './modern-stdio-link.ts'
@@ -57,7 +62,7 @@ export interface UpstreamEnvironment {
 
 /** What a session of the legacy era needs of the client to open one with a server. */
 export interface LegacyOpening {
-  readonly context: RequestContext
+  readonly caller: Caller
   readonly owner: LegacyTransportOwner
   /** The client declared sampling, elicitation or roots: the server may ask it something. */
   readonly answersQuestions: boolean
@@ -247,7 +252,8 @@ export class Upstream implements CarrierSource {
     opening: LegacyOpening,
     isProbe = false,
   ): LegacyTransport {
-    const { context, owner } = opening
+    const { caller, owner } = opening
+    const { context } = caller
     const sharing = server.definition.sharing ?? 'tenant'
     if (opening.answersQuestions || sharing === 'session') {
       const { processes } = this.#environment
@@ -306,7 +312,7 @@ export class Upstream implements CarrierSource {
       server: this.name,
       client,
       owner: opening.owner,
-      context: opening.context,
+      caller: opening.caller,
       timeoutMs: this.#timeoutMs,
       maxAnswerBytes: limits.answerBytes,
     }
@@ -395,7 +401,7 @@ export class Upstream implements CarrierSource {
     owner: LegacyTransportOwner,
     context: RequestContext,
   ): LegacyTransport {
-    const opening = { context, owner, answersQuestions: false, protocolVersion: LATEST_LEGACY }
+    const opening = { caller: { context }, owner, answersQuestions: false, protocolVersion: LATEST_LEGACY }
     // a process that is shared anyway need not be started twice: it stays for the first session
     if (this.#kind.of === 'stdio') return this.#legacyStdio(this.#kind.server, opening, true)
     return this.#legacyHttp(kind, opening, this.#kind.client)

@@ -1,8 +1,11 @@
 import type { RequestContext, UpstreamChallenge, UpstreamCredentials } from '@sallyport/core'
 import { describe, expect, it } from 'vitest'
 import { bearer, believing, startFixture, startGateway, until } from './harness.ts'
-import { at, listAt, modern, RawSession } from './raw-client.ts'
+import { as, claimed } from '../policy/callers.ts'
+import { answersTo, callTool, questionsOf } from '../translate/legacy-behind.ts'
+import { at, type Json, listAt, modern, RawSession } from './raw-client.ts'
 import { startScriptedHttp } from './scripted-http.ts'
+import { text } from './scripted-server.ts'
 
 interface Asked {
   readonly subject: string
@@ -244,5 +247,44 @@ describe('credentials', () => {
     }
     const asked = server.received.filter(({ message }) => message?.['method'] === 'tools/list')
     expect(asked.map(({ headers }) => headers['authorization'])).toEqual(['Bearer ann', 'Bearer bob'])
+  })
+
+  it('are those of the newest token of a caller, whatever a session was opened with', async () => {
+    const { credentials } = recording(({ context }) => ({
+      headers: { authorization: `Bearer ${context.principal.roles.join()}` },
+    }))
+    const question = { message: 'who?', requestedSchema: { type: 'object', properties: {} } }
+    const server = await startScriptedHttp({
+      name: 's',
+      tools: ['ask', 'where'],
+      capabilities: { tools: {}, resources: { subscribe: true } },
+      call: async ({ ask }, name) => {
+        if (name === 'ask') await ask('elicitation/create', question)
+        return text('done')
+      },
+    })
+    const running = await startGateway({
+      servers: { s: { url: server.url } },
+      authenticate: claimed,
+      credentials,
+    })
+    await running.gateway.ready()
+    const own = running.at('s')
+    const call = (role: string, name: string, more: Json = {}) =>
+      callTool(own, name, {}, as(`ann role:${role}`), more)
+    await call('admin', 'where')
+    const asked = await call('admin', 'ask')
+    const before = server.received.length
+    const { state } = questionsOf(asked)
+    const answered = await call('guest', 'ask', { requestState: state, inputResponses: answersTo(asked) })
+    expect(at(answered, 'result', 'content', 0, 'text')).toBe('done')
+    server.forgetSessions()
+    await call('guest', 'where')
+    await running.gateway.close({ deadlineMs: 0 })
+    const sent = server.received.slice(before)
+    expect(sent.map(({ message }) => message?.['method'])).toContain('initialize')
+    expect(sent.some(({ message }) => message !== undefined && 'result' in message)).toBe(true)
+    expect(sent.some(({ httpMethod }) => httpMethod === 'DELETE')).toBe(true)
+    expect(new Set(sent.map(({ headers }) => headers['authorization']))).toEqual(new Set(['Bearer guest']))
   })
 })

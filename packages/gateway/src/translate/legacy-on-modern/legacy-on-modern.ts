@@ -3,7 +3,7 @@ import type { EraAnswer, EraVerdict } from '../../upstream/era.ts'
 import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legacy-transport.ts'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import type { LegacyOpening } from '../../upstream/upstream.ts'
-import { LATEST_MODERN, LEGACY_VERSIONS } from '../../wire/protocol.ts'
+import { LEGACY_VERSIONS } from '../../wire/protocol.ts'
 import { type EitherEra, EitherEraTransport } from './either-era-transport.ts'
 import { ModernSession } from './modern-session.ts'
 import { type ListenMember, SharedListen } from './shared-listen.ts'
@@ -56,38 +56,34 @@ export class LegacyOnModern {
     this.#listens.clear()
   }
 
-  session({ context, owner }: LegacyOpening): ModernSession {
+  session({ caller, owner }: LegacyOpening): ModernSession {
     const { server, isHttp, logger, inputRoundMs, link } = this.#options
-    const modernContext: RequestContext = { ...context, era: 'modern', protocolVersion: LATEST_MODERN }
     return new ModernSession({
       server,
       isHttp,
       owner,
-      modernContext,
-      link: () => link(context),
+      caller,
+      link: () => link(caller.context),
       tools: this.#tools,
       logger,
       inputRoundMs,
-      listen: (member) => this.#listen(modernContext, member),
+      listen: (member) => this.#listen(member),
       isModern: async () => {
-        const answer = await this.ask(context)
+        const answer = await this.ask(caller.context)
         return SallyportError.isInstance(answer) || answer.modern !== undefined
       },
     })
   }
 
-  #listen(context: RequestContext, member: ListenMember): SharedListen {
-    const key = principalKey(context.principal)
+  #listen(member: ListenMember): SharedListen {
+    const key = principalKey(member.modernContext.principal)
     let shared = this.#listens.get(key)
     if (shared === undefined) {
       const { server, isHttp, clientInfo, link, probeMs } = this.#options
-      const { principal, era, protocolVersion } = context
-      const own: RequestContext = { principal, era, protocolVersion }
       shared = new SharedListen({
         server,
-        context: own,
         clientInfo,
-        link: () => link(own),
+        link,
         acknowledgeMs: probeMs,
         lingerMs: isHttp ? LINGER_MS : 0,
         onEmpty: () => void this.#listens.delete(key),
@@ -150,7 +146,7 @@ class Ways implements EitherEra {
   }
 
   ask(): Promise<EraAnswer> {
-    return this.#all.ask(this.#opening.context)
+    return this.#all.ask(this.#opening.caller.context)
   }
 
   passThrough(owner: LegacyTransportOwner): LegacyTransport {

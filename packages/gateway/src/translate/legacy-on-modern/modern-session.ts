@@ -1,12 +1,12 @@
 import { type Logger, type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../../call/call.ts'
 import { InternalCall, type InternalAnswer } from '../../call/internal-call.ts'
-import type { LegacyTransport, LegacyTransportOwner } from '../../upstream/legacy-transport.ts'
+import type { Caller, LegacyTransport, LegacyTransportOwner } from '../../upstream/legacy-transport.ts'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
 import { errorMessage, resultMessage } from '../../wire/json-rpc.ts'
 import { isTooDeep } from '../../wire/nesting.ts'
-import { isModernErrorCode, LOG_LEVELS, negotiate, RpcCode } from '../../wire/protocol.ts'
+import { isModernErrorCode, LATEST_MODERN, LOG_LEVELS, negotiate, RpcCode } from '../../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../../wire/scan-message.ts'
 import { type ClientIntroduction, envelope, envelopeText, modernCapabilities } from './envelope.ts'
 import type { InputRound } from './input-round.ts'
@@ -21,8 +21,7 @@ export interface ModernSessionOptions {
   readonly server: string
   readonly isHttp: boolean
   readonly owner: LegacyTransportOwner
-  /** Of the client's session, with the modern era in place of its own. */
-  readonly modernContext: RequestContext
+  readonly caller: Caller
   readonly link: () => ModernLink
   readonly tools: ToolMemory
   readonly logger: Logger
@@ -52,6 +51,8 @@ export class ModernSession implements LegacyTransport, CallHost, ListenMember {
   readonly #options: ModernSessionOptions
   readonly #calls = new Map<Call, TranslatedCall>()
   readonly #questions = new Map<string, InputRound>()
+  #context: RequestContext | undefined
+  #modernContext: RequestContext | undefined
   #client: ClientIntroduction = { capabilities: {}, clientInfo: undefined }
   #introduced: Introduced | undefined
   #logLevel: string | undefined
@@ -73,8 +74,13 @@ export class ModernSession implements LegacyTransport, CallHost, ListenMember {
     return this.#options.isHttp
   }
 
+  /** Of the newest request of the client's session, with the modern era in place of its own. */
   get modernContext(): RequestContext {
-    return this.#options.modernContext
+    const { context } = this.#options.caller
+    if (this.#context === context && this.#modernContext !== undefined) return this.#modernContext
+    this.#context = context
+    this.#modernContext = { ...context, era: 'modern', protocolVersion: LATEST_MODERN }
+    return this.#modernContext
   }
 
   get inputRoundMs(): number {
@@ -174,7 +180,7 @@ export class ModernSession implements LegacyTransport, CallHost, ListenMember {
     if (this.listens || this.#closed) return
     this.listens = true
     const { tools, prompts, resources } = this.announces
-    if (tools || prompts || resources) this.#listen().update()
+    if (tools || prompts || resources) this.#listen().wants(this)
   }
 
   close(): void {
@@ -280,11 +286,11 @@ export class ModernSession implements LegacyTransport, CallHost, ListenMember {
       answerError(call, { code: RpcCode.invalidParams, message: 'params.uri must be a string' })
     else if (call.method === 'resources/unsubscribe') {
       this.uris.delete(uri)
-      this.#shared?.update()
+      this.#shared?.wants(this)
       answerResult(call, {})
     } else {
       this.uris.add(uri)
-      this.#listen().subscribe(uri, (error) => {
+      this.#listen().subscribe(this, uri, (error) => {
         if (error === undefined) answerResult(call, {})
         else {
           this.uris.delete(uri)

@@ -13,14 +13,15 @@ export interface ListenMember {
   readonly announces: Pick<ListenFilter, 'tools' | 'prompts' | 'resources'>
   /** Resources that the client subscribed to. */
   readonly uris: ReadonlySet<string>
+  /** Of its newest request. */
+  readonly modernContext: RequestContext
   deliver(message: Buffer): void
 }
 
 export interface SharedListenOptions {
   readonly server: string
-  readonly context: RequestContext
   readonly clientInfo: unknown
-  readonly link: () => ModernLink
+  readonly link: (context: RequestContext) => ModernLink
   readonly acknowledgeMs: number
   /** How long a subscription that was replaced is still heard: on a connection of its own it may have something under way. */
   readonly lingerMs: number
@@ -43,6 +44,8 @@ const LONGEST_RETRY_MS = 30_000
 export class SharedListen implements ListenCallOwner {
   readonly #options: SharedListenOptions
   readonly #members = new Set<ListenMember>()
+  /** Whoever last wanted something: the server is asked with its rights. */
+  #asker: ListenMember | undefined
   #current: ListenCall | undefined
   #next: ListenCall | undefined
   /** Subscriptions that were replaced and are still heard. */
@@ -63,10 +66,12 @@ export class SharedListen implements ListenCallOwner {
 
   join(member: ListenMember): void {
     this.#members.add(member)
+    this.#asker = member
   }
 
   leave(member: ListenMember): void {
     this.#members.delete(member)
+    if (this.#asker === member) this.#asker = [...this.#members].at(-1)
     this.update()
     if (this.#members.size > 0) return
     this.close()
@@ -74,12 +79,18 @@ export class SharedListen implements ListenCallOwner {
   }
 
   /** Calls back once the server has agreed to tell of this resource, or with the reason why it does not. */
-  subscribe(uri: string, done: (error: SallyportError | undefined) => void): void {
+  subscribe(member: ListenMember, uri: string, done: (error: SallyportError | undefined) => void): void {
     if (this.#agreed.has(uri)) {
       done(undefined)
       return
     }
     this.#waiting.push({ uri, done })
+    this.wants(member)
+  }
+
+  /** The member wants something else than before. */
+  wants(member: ListenMember): void {
+    this.#asker = member
     this.update()
   }
 
@@ -168,8 +179,11 @@ export class SharedListen implements ListenCallOwner {
 
   #open(filter: ListenFilter): void {
     clearTimeout(this.#retry)
-    const { server, context, clientInfo, link, acknowledgeMs } = this.#options
-    const call = new ListenCall(server, link(), context, clientInfo, filter, this)
+    const { server, clientInfo, link, acknowledgeMs } = this.#options
+    if (this.#asker === undefined) return
+    const { principal, era, protocolVersion } = this.#asker.modernContext
+    const context: RequestContext = { principal, era, protocolVersion }
+    const call = new ListenCall(server, link(context), context, clientInfo, filter, this)
     this.#next = call
     call.open(acknowledgeMs)
   }

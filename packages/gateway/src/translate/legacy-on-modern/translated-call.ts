@@ -1,4 +1,4 @@
-import { type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
+import { type Principal, type RequestContext, type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../../call/call.ts'
 import type { ModernLink } from '../../upstream/modern-link.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
@@ -27,6 +27,7 @@ export interface CallHost extends QuestionDesk {
   readonly isHttp: boolean
   /** Members of `_meta` for the next request, as JSON text. */
   readonly envelope: string
+  /** Of the newest request of the session. */
   readonly modernContext: RequestContext
   readonly capabilities: Readonly<Record<string, unknown>>
   readonly protocolVersion: string
@@ -69,12 +70,15 @@ export class TranslatedCall implements RoundOwner {
   #done = false
   #pace: NodeJS.Timeout | undefined
   readonly #elicited: string[] = []
+  /** As the caller last proved to be: with the call, or with the answers to a round. */
+  #principal: Principal
   /** The tool that is called, under the server's own name. */
   #tool: string | undefined
 
   constructor(original: Call, host: CallHost) {
     this.original = original
     this.#host = host
+    this.#principal = original.context.principal
   }
 
   start(): void {
@@ -136,6 +140,7 @@ export class TranslatedCall implements RoundOwner {
   answered(responses: string): void {
     this.#elicited.push(...(this.#round?.elicited ?? []))
     this.#round = undefined
+    this.#principal = this.#host.modernContext.principal
     this.#echo = [`"inputResponses":${responses}`, this.#stateText()].filter((it) => it !== '').join(',')
     this.#again()
   }
@@ -164,7 +169,8 @@ export class TranslatedCall implements RoundOwner {
     const headers = [...original.headers, ...nameHeader(original, request)]
     if (annotations !== undefined && annotations.length > 0)
       headers.push(...paramHeadersFor(annotations, argumentsOf(request)))
-    this.#attempt = new Attempt(this, link, request, this.#host.modernContext, headers)
+    const context = { ...this.#host.modernContext, principal: this.#principal, trace: original.context.trace }
+    this.#attempt = new Attempt(this, link, request, context, headers)
     link.send(this.#attempt)
   }
 
@@ -305,7 +311,7 @@ class Attempt implements Call {
   ) {
     this.#call = call
     this.#link = link
-    this.context = { ...context, trace: call.original.context.trace }
+    this.context = context
     this.method = call.original.method
     this.bytes = bytes
     this.scan = scan

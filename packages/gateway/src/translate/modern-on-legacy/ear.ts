@@ -36,7 +36,8 @@ const LONGEST_RETRY_MS = 30_000
  * once for each resource that somebody wants to hear about.
  */
 export class Ear implements PeerHost {
-  readonly context: RequestContext
+  /** Of the newest subscription. */
+  context: RequestContext
   readonly answersQuestions = false
   readonly protocolVersion = LATEST_LEGACY
   readonly initializeParams: Readonly<Record<string, unknown>>
@@ -70,6 +71,7 @@ export class Ear implements PeerHost {
   /** @param filter what the server can honour, as far as it has declared */
   async add(listener: Listener, filter: NotificationFilter): Promise<void> {
     this.#listeners.set(listener, filter)
+    this.context = listener.call.context
     const open = await this.#ask('ping', {})
     if (!this.has(listener)) return
     if (SallyportError.isInstance(open)) {

@@ -42,7 +42,8 @@ const MAX_UNASKED = 10
 export class PooledSession implements PeerHost {
   readonly key: string
   readonly owner: string
-  readonly context: RequestContext
+  /** Of the newest request: what belongs to no call carries its credentials. */
+  context: RequestContext
   readonly initializeParams: Readonly<Record<string, unknown>>
   readonly answersQuestions: boolean
   readonly protocolVersion = LATEST_LEGACY
@@ -89,6 +90,7 @@ export class PooledSession implements PeerHost {
 
   send(call: TranslatedCall): void {
     this.#calls.add(call)
+    this.context = call.context
     if (call.isAskable) this.#askable++
     this.usedAt = this.#options.now()
     if (call.isAskable && this.#unasked.length > 0) call.askFirst(this.#unasked.splice(0))

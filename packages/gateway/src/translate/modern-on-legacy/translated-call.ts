@@ -56,7 +56,8 @@ export function isAskable(method: string): boolean {
  * questions, and the next one brings the answers. In between the call is parked: nobody holds a connection for it.
  */
 export class TranslatedCall implements Call, Parked {
-  readonly context: RequestContext
+  /** Of the newest of the client's requests for it. */
+  context: RequestContext
   readonly method: string
   readonly bytes: Buffer
   readonly scan: MessageScan
@@ -183,6 +184,8 @@ export class TranslatedCall implements Call, Parked {
   resume(client: Call, envelope: RequestEnvelope, responses: ReadonlyMap<string, string>): void {
     this.#host.parking.leave(this)
     this.client = client
+    this.context = client.context
+    this.session.context = client.context
     this.envelope = envelope
     const left = this.#questions?.take(responses, (id, response) =>
       this.session.answer(resultMessage(id, response)),
