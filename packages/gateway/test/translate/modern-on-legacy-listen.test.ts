@@ -97,6 +97,29 @@ describe.each(transports)('a subscription of the modern era on a legacy server o
     expect(stream.messages[2]).toMatchObject({ params: { title: 'kept', _meta: { x: 1 } } })
   })
 
+  it('asks for a few resources at a time, however many it names', async () => {
+    let open = 0
+    let most = 0
+    const slow: Script = {
+      ...script,
+      on: {
+        'resources/subscribe': async () => {
+          most = Math.max(most, ++open)
+          await new Promise((resolve) => setImmediate(resolve))
+          open--
+          return {}
+        },
+      },
+    }
+    const { own, messages } = await startLegacyBehind(transport, slow)
+    const uris = Array.from({ length: 100 }, (_, index) => `file:///${index}`)
+    const stream = await listen(own, 'many', { resourceSubscriptions: uris })
+    await until(() => expect(stream.messages.length).toBe(1))
+    expect(at(stream.messages[0], 'params', 'notifications', 'resourceSubscriptions')).toEqual(uris)
+    expect(messages('resources/subscribe').length).toBe(100)
+    expect(most).toBeLessThanOrEqual(8)
+  })
+
   it('shares one session with the server with all others, and its subscriptions', async () => {
     const behind = await startLegacyBehind(transport, script, { authenticate: believing })
     const { own, messages, links } = behind

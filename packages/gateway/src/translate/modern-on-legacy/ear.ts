@@ -28,6 +28,8 @@ interface Subscription {
   readonly agreed: Promise<boolean>
 }
 
+/** Subscriptions that a server is asked for, or asked to end, at the same time. */
+const MOST_AT_ONCE = 8
 const RETRY_MS = 1_000
 const LONGEST_RETRY_MS = 30_000
 
@@ -46,6 +48,9 @@ export class Ear implements PeerHost {
   readonly #peer: LegacyPeer
   readonly #listeners = new Map<Listener, NotificationFilter>()
   readonly #subscriptions = new Map<string, Subscription>()
+  /** Requests that wait until there are fewer, in order. */
+  readonly #turns: (() => void)[] = []
+  #asking = 0
   #wasOpen = false
   #retry: NodeJS.Timeout | undefined
   #retryMs = RETRY_MS
@@ -79,12 +84,12 @@ export class Ear implements PeerHost {
       listener.fail(open)
       return
     }
-    const agreed = await Promise.all(filter.uris.map((uri) => this.#subscribe(uri)))
+    const agreed = await this.#subscribeAll(listener, filter.uris)
     if (!this.has(listener)) {
-      for (const [index, uri] of filter.uris.entries()) if (agreed[index] === true) this.#unsubscribe(uri)
+      for (const uri of agreed) this.#unsubscribe(uri)
       return
     }
-    const heard = { ...filter, uris: filter.uris.filter((_, index) => agreed[index]) }
+    const heard = { ...filter, uris: filter.uris.filter((uri) => agreed.has(uri)) }
     this.#listeners.set(listener, heard)
     listener.acknowledge(heard)
   }
@@ -123,7 +128,7 @@ export class Ear implements PeerHost {
   opened(): void {
     this.#retryMs = RETRY_MS
     if (this.#wasOpen) {
-      for (const uri of this.#subscriptions.keys()) void this.#ask('resources/subscribe', { uri })
+      for (const uri of this.#subscriptions.keys()) void this.#askInTurn('resources/subscribe', { uri })
       for (const listener of this.#listeners.keys()) listener.mayHaveMissed()
     }
     this.#wasOpen = true
@@ -145,13 +150,27 @@ export class Ear implements PeerHost {
     this.#peer.respond(method === 'ping' ? resultMessage(id, '{}') : errorResponse(id, error).bytes)
   }
 
+  /** The resources that the server agrees to; as far as it got, if the listener goes away meanwhile. */
+  async #subscribeAll(listener: Listener, uris: readonly string[]): Promise<ReadonlySet<string>> {
+    const agreed = new Set<string>()
+    const left = uris.values()
+    const some = async () => {
+      for (const uri of left) {
+        if (!this.has(listener)) return
+        if (await this.#subscribe(uri)) agreed.add(uri)
+      }
+    }
+    await Promise.all(Array.from({ length: MOST_AT_ONCE }, some))
+    return agreed
+  }
+
   #subscribe(uri: string): Promise<boolean> {
     const known = this.#subscriptions.get(uri)
     if (known !== undefined) {
       known.listeners++
       return known.agreed
     }
-    const agreed = this.#ask('resources/subscribe', { uri }).then((answer) => {
+    const agreed = this.#askInTurn('resources/subscribe', { uri }).then((answer) => {
       if (!('result' in answer) && this.#subscriptions.get(uri) === subscription)
         this.#subscriptions.delete(uri)
       return 'result' in answer
@@ -165,7 +184,18 @@ export class Ear implements PeerHost {
     const subscription = this.#subscriptions.get(uri)
     if (subscription === undefined || --subscription.listeners > 0) return
     this.#subscriptions.delete(uri)
-    void this.#ask('resources/unsubscribe', { uri })
+    void this.#askInTurn('resources/unsubscribe', { uri })
+  }
+
+  /** A client may name a thousand resources at once: the server is not asked about all of them at once. */
+  async #askInTurn(method: string, params: unknown): Promise<Answer> {
+    if (this.#asking < MOST_AT_ONCE) this.#asking++
+    else await new Promise<void>((resolve) => void this.#turns.push(resolve))
+    const answer = await this.#ask(method, params)
+    const next = this.#turns.shift()
+    if (next === undefined) this.#asking--
+    else next()
+    return answer
   }
 
   #ask(method: string, params: unknown): Promise<Answer> {
