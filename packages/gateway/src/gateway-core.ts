@@ -17,6 +17,7 @@ import { Toolset } from './aggregate/toolset.ts'
 import { Views } from './aggregate/views.ts'
 import { loopbackOnly } from './auth/loopback-only.ts'
 import { AuditTrail } from './call/audit-trail.ts'
+import type { Call } from './call/call.ts'
 import { CallBudget } from './call/call-budget.ts'
 import { MessageAudit } from './call/message-audit.ts'
 import { Flow, type FlowKeeper } from './call/flow.ts'
@@ -117,8 +118,13 @@ export class GatewayCore implements FlowKeeper {
         keepMs: this.limits.parkedCallMs,
       }),
       notice: (message, scan, call, server) => {
-        this.audit.fromServer('notification', call.context, server, message, scan)
-        if (!this.listeners.notice(message, scan, call)) call.interim(message, scan)
+        const { serverMessages } = this.access
+        const allowed =
+          serverMessages === undefined ||
+          serverMessages.allowsNotice(call.context.principal, server, message, scan)
+        if (allowed instanceof Promise)
+          void allowed.then((it) => this.#noticed(message, scan, call, server, it))
+        else this.#noticed(message, scan, call, server, allowed)
       },
     })
     this.access = new Access(options, this.logger, now, () => this.#policyChanged())
@@ -345,6 +351,12 @@ export class GatewayCore implements FlowKeeper {
     const method = String(parseJson(message.subarray(scan.methodStart, scan.methodEnd)))
     const allowed = this.access.serverMessages?.allows(context.principal, server, method, message, scan)
     return allowed instanceof Promise ? allowed.then(record) : record(allowed ?? true)
+  }
+
+  #noticed(message: Buffer, scan: MessageScan, call: Call, server: string, allowed: boolean): void {
+    const status = allowed ? 'ok' : 'refused'
+    this.audit.fromServer('notification', call.context, server, message, scan, status)
+    if (allowed && !this.listeners.notice(message, scan, call)) call.interim(message, scan)
   }
 
   /** What callers see is not what they saw. Subscriptions end, so that they begin again with what is allowed now. */

@@ -45,7 +45,7 @@ export class MessageAudit {
     this.#note({ ...sender, at: this.#trail.now(), from: 'client', kind: 'invalid', bytes }, 'refused', code)
   }
 
-  /** A notification or question of a server, on its way to the caller that it is meant for. */
+  /** A notification or question of a server for a caller. */
   fromServer(
     kind: 'notification' | 'request',
     context: RequestContext,

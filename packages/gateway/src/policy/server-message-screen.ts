@@ -4,7 +4,9 @@ import type { MessageScan } from '../wire/scan-message.ts'
 import type { PolicyGate } from './policy-gate.ts'
 import { askName } from './policy-screen.ts'
 
-/** Whether what a server says in a legacy session may reach the client. */
+const UPDATED = 'notifications/resources/updated'
+
+/** Whether what a server says unasked may reach the client. */
 export class ServerMessageScreen {
   readonly #gate: PolicyGate
 
@@ -12,7 +14,7 @@ export class ServerMessageScreen {
     this.#gate = gate
   }
 
-  /** At once, if policy needs no time. */
+  /** In a legacy session. At once, if policy needs no time. */
   allows(
     principal: Principal,
     server: string,
@@ -21,7 +23,28 @@ export class ServerMessageScreen {
     scan: MessageScan,
   ): boolean | Promise<boolean> {
     if (scan.idStart >= 0) return this.#allowed(principal, server, 'ask', askName(method))
-    if (method !== 'notifications/resources/updated') return this.#allowed(principal, server, 'server', '')
+    if (method !== UPDATED) return this.#allowed(principal, server, 'server', '')
+    return this.#mayHearOf(principal, server, message, scan)
+  }
+
+  /** With a call or a subscription of the modern era: whose server may be seen is decided there, what it tells of is not. */
+  allowsNotice(
+    principal: Principal,
+    server: string,
+    message: Buffer,
+    scan: MessageScan,
+  ): boolean | Promise<boolean> {
+    const method = parseJson(message.subarray(scan.methodStart, scan.methodEnd))
+    return method !== UPDATED || this.#mayHearOf(principal, server, message, scan)
+  }
+
+  /** A server may tell of a resource below the one that was subscribed to. */
+  #mayHearOf(
+    principal: Principal,
+    server: string,
+    message: Buffer,
+    scan: MessageScan,
+  ): boolean | Promise<boolean> {
     const params =
       scan.paramsStart < 0 ? undefined : parseJson(message.subarray(scan.paramsStart, scan.paramsEnd))
     const uri = isRecord(params) ? params['uri'] : undefined

@@ -376,6 +376,77 @@ describe('policy, modern era', () => {
   })
 })
 
+describe('policy, subscriptions of the modern era', () => {
+  const updated = (uri: string, meta: Json = {}): Json => ({
+    jsonrpc: '2.0',
+    method: 'notifications/resources/updated',
+    params: { uri, ...meta },
+  })
+  const subscriptionId = 'io.modelcontextprotocol/subscriptionId'
+  const speaking: Script = {
+    name: 'files',
+    on: {
+      'server/discover': () => ({
+        resultType: 'complete',
+        supportedVersions: ['2026-07-28'],
+        capabilities: { resources: { subscribe: true } },
+      }),
+      'subscriptions/listen': ({ params, message, send, silence }) => {
+        const _meta = { [subscriptionId]: message['id'] }
+        const { notifications } = params
+        const method = 'notifications/subscriptions/acknowledged'
+        send({ jsonrpc: '2.0', method, params: { notifications, _meta } })
+        for (const uri of ['file:///data/secret/x', 'file:///data/b']) send(updated(uri, { _meta }))
+        return silence()
+      },
+    },
+  }
+  const watched = 'file:///data/'
+  const rules = [allow({ servers: '*' }), deny({ resources: '*/file:///data/secret/*' })]
+  const slow: Policy = {
+    async decide(_principal, { name }) {
+      await new Promise((resolve) => setImmediate(resolve))
+      return { effect: name.includes('secret') ? 'deny' : 'allow' }
+    },
+  }
+
+  it.each([
+    ['modern', rules],
+    ['legacy', rules],
+    ['modern', slow],
+  ] as const)('tell nothing of resources that may not be read: %s server', async (era, policy) => {
+    const audit = createMemoryAuditRecorder()
+    const server = await startScriptedHttp(era === 'modern' ? speaking : files, {
+      stateless: era === 'modern',
+    })
+    const running = await startGateway({
+      servers: { files: { url: server.url } },
+      authenticate: claimed,
+      policy,
+      audit,
+    })
+    await running.gateway.ready()
+    const notifications = { resourceSubscriptions: [watched] }
+    for (const url of [running.url, running.at('files')]) {
+      const stream = await modernStart(url, 'subscriptions/listen', { notifications }, engineer)
+      await until(() => expect(stream.messages.length).toBeGreaterThan(0))
+      if (era === 'legacy') {
+        const link = await until(() => {
+          const open = [...server.links.values()].find(({ streams }) => streams.size > 0)
+          if (open === undefined) throw new Error('nobody listens')
+          return open
+        })
+        for (const uri of ['file:///data/secret/x', 'file:///data/b']) link.push(updated(uri))
+      }
+      await until(() => expect(stream.messages.length).toBe(2))
+      expect(at(stream.messages[1], 'params', 'uri')).toBe('file:///data/b')
+      const told = audit.entries().filter(({ intent }) => intent.method?.endsWith('/updated'))
+      expect(told.slice(-2).map(({ outcome }) => outcome?.status)).toEqual(['refused', 'ok'])
+      stream.abort()
+    }
+  })
+})
+
 describe('a policy of your own', () => {
   it('may take its time, and refuses when it fails', async () => {
     const slow: Policy = {
