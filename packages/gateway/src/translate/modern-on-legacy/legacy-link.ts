@@ -1,4 +1,4 @@
-import { principalKey, type SallyportError, UpstreamError } from '@sallyport/core'
+import { type SallyportError, UpstreamError } from '@sallyport/core'
 import type { Call } from '../../call/call.ts'
 import type { GatewayLimits } from '../../gateway-options.ts'
 import { legacyFacts } from '../../upstream/era.ts'
@@ -9,7 +9,7 @@ import { resultMessage } from '../../wire/json-rpc.ts'
 import { modernStatus } from '../../wire/modern-status.ts'
 import { RpcCode } from '../../wire/protocol.ts'
 import { inputResponses } from './input-required.ts'
-import { edited, requestDigest, scanned } from './legacy-request.ts'
+import { edited, requestDigest, scanned, stateOwner } from './legacy-request.ts'
 import { ListenHub } from './listen-hub.ts'
 import { errorResponse, type RpcErrorObject } from './modern-response.ts'
 import type { ParkedCalls } from './parked-calls.ts'
@@ -182,11 +182,15 @@ export class LegacyLink implements ModernLink, CallHost {
   }
 
   #look(call: Call) {
-    const { bytes, scan, context, method } = call
+    const { bytes, scan, method } = call
     const state = parseJson(bytes.subarray(scan.stateStart, scan.stateEnd))
     if (typeof state !== 'string' || !isAskable(method)) return { is: 'invalid' } as const
-    const digest = requestDigest(method, edited(call))
-    const boundTo = JSON.stringify([principalKey(context.principal), this.server, digest])
+    const boundTo = {
+      caller: stateOwner(call, this.server),
+      get digest() {
+        return requestDigest(method, edited(call))
+      },
+    }
     return this.parking.look(state, boundTo)
   }
 

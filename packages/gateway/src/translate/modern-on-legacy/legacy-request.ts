@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { principalKey } from '@sallyport/core'
 import type { Call } from '../../call/call.ts'
 import { canonicalJson } from '../../wire/canonical-json.ts'
 import { isRecord, parseJson } from '../../wire/client-message.ts'
@@ -43,6 +44,11 @@ export function requestDigest(method: string, request: Buffer): string {
   return createHash('sha256')
     .update(canonicalJson([method, asked]))
     .digest('base64url')
+}
+
+/** Who may show a state, and to which server. */
+export function stateOwner({ context }: Pick<Call, 'context'>, server: string): string {
+  return JSON.stringify([principalKey(context.principal), server])
 }
 
 /** The request with the edits that are to be made before a server gets it. */

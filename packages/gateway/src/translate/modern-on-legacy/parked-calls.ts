@@ -16,6 +16,14 @@ export interface Parked {
   expire(): void
 }
 
+/** What a state is good for. */
+export interface Binding {
+  /** Who may show it, and to which server. */
+  readonly caller: string
+  /** What was asked for. Only read where it is needed. */
+  readonly digest: string
+}
+
 export interface ParkedCallsOptions {
   readonly now: () => number
   readonly maxCalls: number
@@ -93,7 +101,7 @@ export class ParkedCalls<Call extends Parked> {
   }
 
   /** The `requestState` that the client comes back with, or which limit keeps the call from waiting. */
-  park(call: Call, boundTo: string): { readonly state: string } | ParkingLimit {
+  park(call: Call, boundTo: Binding): { readonly state: string } | ParkingLimit {
     const { now, maxCalls, maxPerOwner, keepMs } = this.#options
     const own = this.#owners.get(call.owner) ?? { calls: 0, bytes: 0 }
     const bytes = call.bytesKept
@@ -116,7 +124,7 @@ export class ParkedCalls<Call extends Parked> {
     count(this.#tenants, call.tenant, 1, bytes)
     count(this.#servers, call.server, 1, bytes)
     this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref()
-    return { state: this.#seal.seal(JSON.stringify([id, call.round, expiresAt]), boundTo) }
+    return { state: this.#sealed([id, call.round, expiresAt], boundTo) }
   }
 
   /** True if so much more can be kept for a call that waits. */
@@ -132,24 +140,28 @@ export class ParkedCalls<Call extends Parked> {
   }
 
   /** A state without a call: whoever shows it may send its request again. */
-  again(boundTo: string): string {
+  again(boundTo: Binding): string {
     const expiresAt = this.#options.now() + this.#options.keepMs
-    return this.#seal.seal(JSON.stringify(['', 0, expiresAt]), boundTo)
+    return this.#sealed(['', 0, expiresAt], boundTo)
   }
 
   /** Finds out what a state stands for; it is not used up by that. */
-  look(state: string, boundTo: string): OpenedState<Call> {
-    const opened = this.#seal.open(state, boundTo)
+  look(state: string, boundTo: Binding): OpenedState<Call> {
+    const opened = this.#seal.open(state, boundTo.caller)
     if (typeof opened === 'string') return { is: opened }
     const content = parseJson(Buffer.from(opened.content))
-    const [id, round, expiresAt]: unknown[] = Array.isArray(content) ? content : []
+    const [id, round, expiresAt, digest]: unknown[] = Array.isArray(content) ? content : []
     if (typeof id !== 'string' || typeof expiresAt !== 'number') return { is: 'invalid' }
     if (expiresAt <= this.#options.now()) return { is: 'expired' }
-    if (id === '') return { is: 'again' }
     const place = this.#places.get(id)
-    return place === undefined || place.call.round !== round
-      ? { is: 'used' }
-      : { is: 'parked', call: place.call }
+    if (id !== '' && place?.call.round !== round) return { is: 'used' }
+    // last, because it costs the most: the whole request is looked at
+    if (digest !== boundTo.digest) return { is: 'invalid' }
+    return place === undefined ? { is: 'again' } : { is: 'parked', call: place.call }
+  }
+
+  #sealed(content: readonly unknown[], { caller, digest }: Binding): string {
+    return this.#seal.seal(JSON.stringify([...content, digest]), caller)
   }
 
   /** The call does not wait any more: its client is back, or it is over. */

@@ -40,8 +40,8 @@ export class SessionPool {
 
   /** A session that takes the call, or why there is none. */
   sessionFor(call: Call, envelope: RequestEnvelope): PooledSession | SallyportError {
-    const key = sessionKey(call, envelope)
-    if (key.length > MAX_KEY_CHARS)
+    const key = isTooLong(call, envelope) ? undefined : sessionKey(call, envelope)
+    if (key === undefined || key.length > MAX_KEY_CHARS)
       return new GatewayError('ERR_PROTOCOL', `capabilities and client may take ${MAX_KEY_CHARS} characters`)
     const askable = isAskable(call.method)
     for (const session of this.#sessions.get(key) ?? []) if (session.takes(askable)) return session
@@ -138,4 +138,12 @@ export class SessionPool {
   #all(): readonly PooledSession[] {
     return [...this.#sessions.values()].flatMap((sessions) => [...sessions])
   }
+}
+
+/** To sort the members of something large takes far longer than to see that it is large. */
+function isTooLong({ scan }: Call, { capabilities, clientInfo }: RequestEnvelope): boolean {
+  return (
+    scan.metaEnd - scan.metaStart > MAX_KEY_CHARS &&
+    JSON.stringify([capabilities, clientInfo]).length > MAX_KEY_CHARS
+  )
 }

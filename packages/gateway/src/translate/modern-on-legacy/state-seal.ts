@@ -7,8 +7,8 @@ const INSTANCE = /^sp-[\w-]{16}$/
 
 /**
  * Seals what a `requestState` says (2026-07-28 basic/patterns/mrtr, "Server Requirements": integrity, principal, expiry,
- * originating request). AES-256-GCM; what the state is bound to is additional data, so a state that is shown by somebody else or with
- * another request does not open. In front stands, readable, which process has sealed it: what waits for an answer lives in one.
+ * originating request). AES-256-GCM; who may show the state is additional data, so one that is shown by somebody else does not open; what
+ * was asked for stands inside. In front stands, readable, which process has sealed it: what waits for an answer lives in one.
  */
 export class StateSeal {
   readonly #key: Buffer

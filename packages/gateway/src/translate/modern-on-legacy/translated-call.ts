@@ -12,11 +12,11 @@ import { modernStatus } from '../../wire/modern-status.ts'
 import { RpcCode } from '../../wire/protocol.ts'
 import { type MessageScan, scanMessage } from '../../wire/scan-message.ts'
 import { inputRequired } from './input-required.ts'
-import { legacyRequest, requestDigest, scanned } from './legacy-request.ts'
+import { legacyRequest, requestDigest, scanned, stateOwner } from './legacy-request.ts'
 import { missingCapability, wordsOf } from './missing-capability.ts'
 import { errorResponse, modernError, modernResult, readError } from './modern-response.ts'
 import { OpenQuestions } from './open-questions.ts'
-import type { Parked, ParkedCalls } from './parked-calls.ts'
+import type { Binding, Parked, ParkedCalls } from './parked-calls.ts'
 import type { PooledSession } from './pooled-session.ts'
 import { type Question, readQuestion, type Refusal, refusalOf } from './questions.ts'
 import type { RequestEnvelope } from './request-envelope.ts'
@@ -76,7 +76,7 @@ export class TranslatedCall implements Call, Parked {
   /** The server has not got it yet. */
   #unsent = false
   #settling: NodeJS.Timeout | undefined
-  #boundTo: string | undefined
+  #digest: string | undefined
   /** What came of the call while the client was away. */
   #outcome: Outcome | SallyportError | undefined
   /** Questions that could not be put because the client had not declared that it answers such. */
@@ -117,10 +117,10 @@ export class TranslatedCall implements Call, Parked {
     return ASKABLE.has(this.method)
   }
 
-  /** What a state of this call is bound to: the caller, the server and what was asked for. */
-  get boundTo(): string {
-    this.#boundTo ??= JSON.stringify([this.owner, this.#host.server, requestDigest(this.method, this.bytes)])
-    return this.#boundTo
+  /** What a state of this call is bound to. */
+  get #binding(): Binding {
+    this.#digest ??= requestDigest(this.method, this.bytes)
+    return { caller: stateOwner(this, this.#host.server), digest: this.#digest }
   }
 
   /** The least important log messages that the client wants to see now. */
@@ -241,7 +241,7 @@ export class TranslatedCall implements Call, Parked {
     const questions = this.#questions
     if (client === undefined || questions === undefined || questions.size === 0 || this.over) return
     this.round++
-    const parked = this.#host.parking.park(this, this.boundTo)
+    const parked = this.#host.parking.park(this, this.#binding)
     if ('limit' in parked) {
       const message = `too many calls wait for answers already (${parked.limit} ${parked.of})`
       const error = new GatewayError('ERR_LIMIT_EXCEEDED', message, { data: { limit: parked.limit } })
@@ -297,7 +297,7 @@ export class TranslatedCall implements Call, Parked {
     if (requests === undefined || !this.isAskable) this.#reject(client, modernError(error, client))
     else if (!canOpenUrls(this.envelope))
       this.#reject(client, missingCapability({ elicitation: { url: {} } }))
-    else this.#requireInput(client, requests, this.#host.parking.again(this.boundTo))
+    else this.#requireInput(client, requests, this.#host.parking.again(this.#binding))
   }
 
   #requireInput(client: Call, requests: readonly string[], state: string): void {
