@@ -128,12 +128,18 @@ export class Aggregator {
         else flow.begin(undefined, undefined, () => flow.answer('{}'))
         return
       case 'logging/setLevel':
-        if (way.session === undefined) refuseMethod(flow)
-        else setLogLevel(way.session, flow)
+        this.#logLevel(flow, way)
         return
       default:
         this.#unknown(flow, way)
     }
+  }
+
+  #logLevel(flow: Flow, { session }: Way): void {
+    const rates = this.#options.passage.gates?.rates
+    if (session === undefined) refuseMethod(flow)
+    else if (rates === undefined) setLogLevel(session, flow)
+    else rates.take(flow, '', 'server', undefined, () => setLogLevel(session, flow))
   }
 
   #list(flow: Flow, list: ListKind, way: Way): void {

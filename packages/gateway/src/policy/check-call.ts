@@ -175,7 +175,8 @@ function takePoint(
   { rates }: Gates,
   go: () => void,
 ): void {
-  const counted = (kind !== 'server' && kind !== 'listen') || listOfMethod(flow.method) !== undefined
+  const reachesServer = listOfMethod(flow.method) !== undefined || flow.method === 'logging/setLevel'
+  const counted = (kind !== 'server' && kind !== 'listen') || reachesServer
   if (rates === undefined || !counted) go()
   else rates.take(flow, server, kind, target, go)
 }

@@ -13,6 +13,10 @@ import { isShown, type PolicyGate, type Verdict } from './policy-gate.ts'
 const MOST_PAGES = 100
 const MOST_VIEWS = 100
 const LARGEST_PAGE = 1024 * 1024
+/** Bytes of pages and views together: callers make up cursors, and servers answer them with pages. */
+const MAX_KEPT_BYTES = 32 * 1024 * 1024
+/** What is read of a page takes about this many times as much as its text. */
+const TIMES_PARSED = 4
 
 const targetKinds = {
   tools: 'tool',
@@ -32,6 +36,7 @@ export function nameMemberOf(list: ListKind): 'name' | 'uri' | 'uriTemplate' {
 
 /** One page of one server's list. */
 interface Page {
+  readonly key: string
   /** The result as the server wrote it. */
   readonly bytes: Buffer
   readonly result: JsonObject
@@ -39,6 +44,8 @@ interface Page {
   readonly names: readonly string[]
   /** What is left of it, as JSON, by which definitions are seen. */
   readonly views: Map<string, string>
+  /** With its views, about. */
+  keptBytes: number
 }
 
 /**
@@ -48,9 +55,15 @@ interface Page {
 export class PolicyScreen implements AnswerScreen {
   readonly #gate: PolicyGate
   readonly #pages = new Map<string, Page>()
+  #keptBytes = 0
 
   constructor(gate: PolicyGate) {
     this.#gate = gate
+  }
+
+  /** How much is kept. */
+  get kept(): { readonly pages: number; readonly bytes: number } {
+    return { pages: this.#pages.size, bytes: this.#keptBytes }
   }
 
   screen(flow: Flow, response: Buffer, scan: MessageScan, done: (shown: Buffer | Error) => void): void {
@@ -75,7 +88,7 @@ export class PolicyScreen implements AnswerScreen {
       return new GatewayError('ERR_FORBIDDEN', `the answer to ${flow.method} is no list`)
     const kind = targetKindOf(list)
     const verdicts = page.names.map((name) => this.#gate.decide(flow.context.principal, server, kind, name))
-    return whenAll(verdicts, (decided) => resultMessage(flow.idText, viewOf(page, list, decided)))
+    return whenAll(verdicts, (decided) => resultMessage(flow.idText, this.#view(page, list, decided)))
   }
 
   #page(flow: Flow, list: ListKind, server: string, bytes: Buffer): Page | undefined {
@@ -89,12 +102,55 @@ export class PolicyScreen implements AnswerScreen {
     // what has no name cannot be allowed
     const definitions = items.filter(isJsonObject).filter((item) => typeof item[member] === 'string')
     const names = definitions.map((definition) => nameIn(definition, member))
-    const page: Page = { bytes: Buffer.from(bytes), result, definitions, names, views: new Map() }
-    this.#pages.delete(key)
-    const [oldest] = this.#pages.size >= MOST_PAGES ? this.#pages.keys() : []
-    if (oldest !== undefined) this.#pages.delete(oldest)
-    if (bytes.length <= LARGEST_PAGE && key.length <= LARGEST_KEY) this.#pages.set(key, page)
+    const page: Page = {
+      key,
+      bytes: Buffer.from(bytes),
+      result,
+      definitions,
+      names,
+      views: new Map(),
+      keptBytes: bytes.length * (1 + TIMES_PARSED),
+    }
+    this.#forget(key)
+    if (bytes.length <= LARGEST_PAGE && key.length <= LARGEST_KEY) {
+      if (this.#pages.size >= MOST_PAGES) this.#forgetOldest()
+      this.#pages.set(key, page)
+      this.#keep(page, page.keptBytes)
+    }
     return page
+  }
+
+  #view(page: Page, list: ListKind, decided: readonly Verdict[]): string {
+    const seen = page.names.map((_, index) => (isShown(decided[index]) ? '1' : '0')).join('')
+    const known = page.views.get(seen)
+    if (known !== undefined) return known
+    const view = viewOf(page, list, seen)
+    if (page.views.size < MOST_VIEWS && this.#pages.get(page.key) === page) {
+      page.views.set(seen, view)
+      const bytes = seen.length + view.length
+      page.keptBytes += bytes
+      this.#keep(page, bytes)
+    }
+    return view
+  }
+
+  /** Makes room for what is kept now, at the expense of the oldest pages. */
+  #keep({ key }: Page, bytes: number): void {
+    this.#keptBytes += bytes
+    while (this.#keptBytes > MAX_KEPT_BYTES && this.#pages.size > 1) this.#forgetOldest()
+    if (this.#keptBytes > MAX_KEPT_BYTES) this.#forget(key)
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#pages.keys()
+    if (oldest !== undefined) this.#forget(oldest)
+  }
+
+  #forget(key: string): void {
+    const page = this.#pages.get(key)
+    if (page === undefined) return
+    this.#pages.delete(key)
+    this.#keptBytes -= page.keptBytes
   }
 
   /**
@@ -154,18 +210,14 @@ function askOf(request: unknown): string {
   return isRecord(request) && typeof request['method'] === 'string' ? askName(request['method']) : ''
 }
 
-function viewOf(page: Page, list: ListKind, decided: readonly Verdict[]): string {
-  const seen = page.names.map((_, index) => (isShown(decided[index]) ? '1' : '0')).join('')
-  const known = page.views.get(seen)
-  if (known !== undefined) return known
+/** @param seen a digit for each definition: 1 if it is seen */
+function viewOf(page: Page, list: ListKind, seen: string): string {
   const definitions = page.definitions.filter((_, index) => seen[index] === '1')
   const { cacheScope } = page.result
-  const view = JSON.stringify({
+  return JSON.stringify({
     ...page.result,
     [list.kind]: definitions,
     // others may see something else
     ...(cacheScope !== undefined && { cacheScope: 'private' }),
   })
-  if (page.views.size < MOST_VIEWS) page.views.set(seen, view)
-  return view
 }

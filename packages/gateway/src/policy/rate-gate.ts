@@ -18,7 +18,7 @@ export interface RateLimitOptions {
   readonly name: string
   /** Who shares the points: one caller, everyone of a tenant, or one caller for each tool of its own. */
   readonly per: 'principal' | 'tenant' | 'principal+tool'
-  /** Counts calls of these tools only (`<server>/<tool>`, as in policies). Default: calls, reads, completions and lists alike. */
+  /** Counts calls of these tools only (`<server>/<tool>`, as in policies). Default: calls, reads, completions, lists and log levels alike. */
   readonly tools?: OneOrMore
   readonly points: number
   readonly durationSeconds: number

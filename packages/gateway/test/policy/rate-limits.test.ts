@@ -53,6 +53,23 @@ describe('rate limits', () => {
     expect((await echo(path('fix'))).status).toBe(200)
   })
 
+  it('count what a legacy client tells a server about its log', async () => {
+    const { at: path, url, server } = await start({ rateLimits: [perCaller] })
+    for (const [to, who] of [
+      [path('s'), 'ada'],
+      [url, 'eve'],
+    ] as const) {
+      const session = await RawSession.open(to, as(who))
+      const codes: unknown[] = []
+      for (let count = 0; count < 4; count++) {
+        const answer = await session.request('logging/setLevel', { level: 'info' })
+        codes.push(at(answer, 'error', 'data', 'code'))
+      }
+      expect(codes).toEqual([undefined, undefined, 'ERR_LIMIT_EXCEEDED', 'ERR_LIMIT_EXCEEDED'])
+    }
+    expect(server.messages('logging/setLevel').length).toBe(2)
+  })
+
   it('are a JSON-RPC error for clients of the legacy era', async () => {
     const { url, server } = await start({ rateLimits: [{ ...perCaller, tools: 's/*' }] })
     const session = await RawSession.open(url, as('ada'))
