@@ -26,6 +26,9 @@ const STREAM_HEADERS = ['accept', 'text/event-stream']
 const DEFAULT_RETRY_MS = 1_000
 const SHORTEST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 30_000
+const INITIALIZED = '"notifications/initialized"'
+/** A server that does not answer notifications gets its calls all the same. */
+const LONGEST_HOLD_MS = 1_000
 
 /** Streamable HTTP of 2025-03-26 to 2025-11-25, as a client. */
 export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
@@ -34,6 +37,8 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   readonly #open = new ShortLivedMap<Call, Abortable>()
   #sessionId: string | undefined
   #protocolVersion: string | undefined
+  /** Calls that wait until the server knows that the session is open. */
+  #held: Call[] | undefined
   #closed = false
   #lost = false
   #listening = false
@@ -55,10 +60,13 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   }
 
   send(call: Call): void {
-    this.#post(call)
+    if (this.#held === undefined) this.#post(call)
+    else this.#held.push(call)
   }
 
   cancel(call: Call, reason: string | undefined): void {
+    const held = this.#held?.indexOf(call) ?? -1
+    if (held >= 0) this.#held?.splice(held, 1)
     const request = this.#open.get(call)
     if (request === undefined) return
     this.#open.delete(call)
@@ -75,7 +83,22 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   }
 
   notify(message: Buffer): void {
-    this.#deliver(message)
+    if (message.includes(INITIALIZED)) this.#tellInitialized(message)
+    else this.#deliver(message)
+  }
+
+  /** What is sent meanwhile would take another connection, and could arrive before: a server may offer less until it knows. */
+  #tellInitialized(message: Buffer): void {
+    this.#held ??= []
+    const release = () => {
+      clearTimeout(timer)
+      const held = this.#held ?? []
+      this.#held = undefined
+      for (const call of held) this.#post(call)
+    }
+    const timer = setTimeout(release, LONGEST_HOLD_MS)
+    timer.unref()
+    this.#deliver(message, release)
   }
 
   respond(message: Buffer): void {
@@ -101,6 +124,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
       request.abort()
       call.fail(error)
     }
+    for (const call of this.#held?.splice(0) ?? []) call.fail(error)
     if (this.#sessionId === undefined || keepSession) return
     const { client, caller } = this.#options
     const ignore = { head() {}, data() {}, end() {}, fail() {} }
@@ -186,7 +210,7 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
   }
 
   /** Sends what has no answer. A failure means that the session is gone or the server is away: the next call will show. */
-  #deliver(message: Buffer): void {
+  #deliver(message: Buffer, delivered: () => void = () => {}): void {
     const { client, caller, timeoutMs } = this.#options
     const { context } = caller
     let status = 0
@@ -203,9 +227,10 @@ export class LegacyHttpTransport implements LegacyTransport, CallStreamHost {
         head: (received) => void (status = received),
         data() {},
         end: () => {
+          delivered()
           if (status === 404 && this.#sessionId !== undefined && !this.#closed) this.sessionLost(undefined)
         },
-        fail() {},
+        fail: delivered,
       },
     )
   }
