@@ -10,7 +10,7 @@ const FEW = 64
  *
  * Keys are compared by `===`. What is iterated over is the state at the beginning; the order means nothing.
  */
-export class ShortLivedMap<Key, Value> {
+export class ShortLivedMap<Key extends NonNullable<unknown>, Value extends NonNullable<unknown>> {
   readonly #keys: Key[] = []
   readonly #values: Value[] = []
   #more: Map<Key, Value> | undefined
