@@ -10,7 +10,10 @@ const FEW = 64
  *
  * Keys are compared by `===`. What is iterated over is the state at the beginning; the order means nothing.
  */
-export class ShortLivedMap<Key extends NonNullable<unknown>, Value extends NonNullable<unknown>> {
+export class ShortLivedMap<
+  Key extends object | string | number,
+  Value extends object | string | number | true,
+> {
   readonly #keys: Key[] = []
   readonly #values: Value[] = []
   #more: Map<Key, Value> | undefined
